@@ -37,6 +37,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
@@ -44,6 +45,7 @@ from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
@@ -61,6 +63,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
 from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
@@ -119,7 +122,7 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
+        of_web = (self.services.catalogue, self.services.queue_watch) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
         by_setting = (self.retention,) if self.retention is not None else ()
@@ -215,14 +218,13 @@ def _use_cases(
     deciding = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock, limits=limits)
     approvals = watching(deciding)
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
-    automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
     schedules = watching(requests)
     return Services(
-        **_views(store, engine, schedules, clock, zone),
+        **_views(store, engine, schedules, clock),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
-        automation_accounts=watching(automation_accounts),
+        automation_accounts=watching(AutomationAccounts(store, engine, requests, refusals.automation, clock)),
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
@@ -236,6 +238,7 @@ def _use_cases(
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
+        system=SystemState(store, engine, readiness),
     )
 
 
@@ -248,20 +251,20 @@ def _administered(store: Store, engine: Orchestrator, clock: Callable[[], dateti
     }
 
 
-def _views(
-    store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime], zone: str
-) -> dict[str, Any]:
+def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime]) -> dict[str, Any]:
     """Return what the use cases rest on, and those that only read."""
     return {
         "store": store,
         "engine": engine,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
+        "queue_watch": QueueWatch(store),
+        "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
-        "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
+        "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 
 

@@ -589,6 +589,9 @@ class Explanation(Shape):
     user: Named
     may: dict[str, May]
     who: dict[str, list[Named]]
+    others: dict[str, bool] = Field(
+        default={}, description="Whether there are others who may do each, whom the caller may not view."
+    )
     unfit: str = Field(default="", description=UNFIT)
     needs_force: bool
     next_firing: datetime | None

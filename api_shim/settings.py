@@ -61,7 +61,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -562,6 +562,57 @@ def system_user() -> str:
         return pwd.getpwuid(user_id).pw_name
     except KeyError:
         return f"user {user_id}"
+
+
+HIDDEN = "(hidden)"
+"""What is shown of a secret."""
+WITH_PASSWORD = re.compile(r"://.*[@?]", re.DOTALL)
+"""In an address: a password may have a slash, and may stand in the query."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownSetting:
+    """A setting as people are shown it.
+
+    Args:
+        name: the environment variable.
+        value: its value, or ``HIDDEN``; empty for none.
+        source: where it came from.
+    """
+
+    name: str
+    value: str
+    source: str
+
+
+def shown_settings(told: BaseSettings, typed: Collection[str] = ()) -> list[ShownSetting]:
+    """Return settings as people are shown them: without secrets, and without what may be one.
+
+    Args:
+        told: the settings.
+        typed: the names of those that stood on the command line.
+    """
+    return [
+        ShownSetting(
+            name=f"SIGNOFF_{name.upper()}",
+            value="" if value is None else shown_value(str(value), secret=name in SECRETS),
+            source=_source(told, name, typed),
+        )
+        for name, value in told
+    ]
+
+
+def shown_value(value: str, *, secret: bool) -> str:
+    """Return the value of a setting as people are shown it."""
+    return HIDDEN if secret or WITH_PASSWORD.search(value) else value
+
+
+def _source(told: BaseSettings, name: str, typed: Collection[str]) -> str:
+    if name in typed:
+        return "command line"
+    if name not in told.model_fields_set:
+        return "default"
+    return "file" if getattr(told, f"{name}_file", None) else "environment"
 
 
 def _separated(text: str) -> list[str]:

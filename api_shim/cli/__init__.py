@@ -33,6 +33,7 @@ from api_shim.cli import (
 from api_shim.cli.check import check
 from api_shim.cli.config import config
 from api_shim.cli.console import fail
+from api_shim.cli.mcp import mcp
 from api_shim.cli.places import Place
 from api_shim.cli.prune import prune
 from api_shim.cli.roles import server, services
@@ -75,6 +76,7 @@ places.add(
     approvals.approve,
     approvals.deny,
     approvals.dry_run,
+    mcp,
     job=jobs.app,
     schedule=schedule.app,
     result=result.app,

@@ -45,6 +45,7 @@ from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
+from api_shim.mcp_server.door import McpDoor
 from api_shim.prefect_api.prefect_automations import run_as_accounts
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
@@ -69,10 +70,12 @@ from api_shim.settings import (
     WORKER,
     PrefectServer,
     Settings,
+    ShownSetting,
     machine_name,
     private_files,
     read_settings,
     server_zone,
+    shown_settings,
     system_user,
     utc_now,
 )
@@ -300,7 +303,8 @@ def serve(
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with responsive():
-        Up(door(front, settings), shim, worker, opened, settings.log_format, host=host, port=port).run()
+        ends = made.application.services.queue_watch.close
+        Up(door(front, settings), shim, worker, opened, ends, settings.log_format, host=host, port=port).run()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -393,6 +397,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         retention=settings.retention,
         sign_in=settings.sign_in_rules,
     )
+    application.services.system.settings = told_settings(settings)
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts
         run_as_accounts(accounts.is_of_job, accounts.run)
@@ -403,6 +408,13 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         account=told.account,
         running=partial(runs, client, engine),
     )
+
+
+def told_settings(settings: Settings) -> list[ShownSetting]:
+    """Return the settings as people are shown them; what the environment says otherwise was typed."""
+    environment = read_settings()
+    typed = {name for name in ("home", "prefect") if getattr(settings, name) != getattr(environment, name)}
+    return shown_settings(settings, typed)
 
 
 def tell_backing(settings: Settings, prefects: Backing, parts: Part) -> None:
@@ -444,7 +456,7 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
 
 def door(front: ASGIApp, settings: Settings) -> ASGIApp:
     """Return what listens in front of all else: it knows the callers' addresses, and names, logs and counts calls."""
-    return BehindProxies(Identified(Logged(front)), read_networks(settings.proxies))
+    return BehindProxies(Identified(Logged(McpDoor(front))), read_networks(settings.proxies))
 
 
 def this_server(settings: Settings, store: Store) -> ThisServer:
@@ -616,6 +628,7 @@ class Up(Listening):
         shim: the REST API, whose lifespan runs Prefect.
         worker: executes the runs; None for no worker.
         opened: called when the server and the worker are ready.
+        ends: called when the server stops, before open requests are waited for.
         log_format: for whom it logs.
         host: the address to listen on.
         port: the port to listen on.
@@ -627,6 +640,7 @@ class Up(Listening):
         shim: FastAPI,
         worker: WorkerProcess | None,
         opened: Callable[[], Awaitable[None]],
+        ends: Callable[[], None],
         log_format: LogFormat,
         *,
         host: str,
@@ -636,6 +650,7 @@ class Up(Listening):
         self._shim = shim
         self._worker = worker
         self._opened = opened
+        self._ends = ends
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until stopped."""
@@ -656,6 +671,7 @@ class Up(Listening):
         if self._worker is not None:
             # In a thread: the worker signs off at Prefect, which answers from this event loop.
             await anyio.to_thread.run_sync(self._worker.stop)
+        self._ends()
         await super().shutdown(sockets)
 
 

@@ -14,11 +14,8 @@ import typer
 from api_shim.cli.accounts import administering
 from api_shim.cli.console import Home, say
 from api_shim.cli.up import origin_of
-from api_shim.services.account_admin import AccountAdmin
 from api_shim.settings import read_settings, utc_now
 from api_shim.web.origins import read_origin
-from approval_gate.errors import Conflict
-from approval_gate.identity import normal_form
 
 app = typer.Typer(no_args_is_help=True, help="Make accounts and tokens of workers.")
 
@@ -52,31 +49,7 @@ def add(
     settings = read_settings(home)
     pool = pool or settings.pool
     with administering(home) as admin:
-        make_account(admin, name, pool)
+        admin.add_worker(name, pool, utc_now())
         key = admin.add_token(name, utc_now(), description=f"worker of {pool}")
     origin = read_origin(settings.origin) or origin_of("127.0.0.1", 4200)
     say(STARTED_WITH.format(origin=origin, name=name, key=key, jobs=",".join(settings.job_modules), pool=pool))
-
-
-def make_account(admin: AccountAdmin, name: str, pool: str) -> None:
-    """Make a worker's account, unless there is one for this pool.
-
-    Args:
-        admin: makes it.
-        name: its name.
-        pool: the work pool.
-
-    Raises:
-        Conflict: the name is that of an account which is no worker's, or the worker's of another pool.
-        Invalid: it cannot be a name.
-    """
-    known = {normal_form(user.username): user.id for user in admin.users()}.get(normal_form(name))
-    if known is None:
-        admin.add_user(name, utc_now())
-        admin.make_worker(name, pool, utc_now())
-        return
-    works_for = admin.workers().get(known)
-    if works_for is None:
-        raise Conflict(f"{name} is no account of workers: choose another name.")
-    if works_for != pool:
-        raise Conflict(f"{name} executes runs of the work pool {works_for} alone: choose another name.")

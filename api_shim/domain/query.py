@@ -99,6 +99,10 @@ def read_pattern(text: str) -> str:
     return text
 
 
+FAILING = "failing"
+"""The path in lists of scheduled jobs that says whether one fails: it was disabled by a failure, or its last run has
+failed, as far as the caller may view that."""
+
 T = TypeVar("T")
 
 

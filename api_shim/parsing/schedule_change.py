@@ -2,7 +2,8 @@
 
 * Only what is sent changes; what cannot be changed is refused, so that nobody believes that it was.
 * Every value is held to what holds when it is first requested; all faults are told at once, each under its field.
-* A crontab goes with ``custom`` alone. What is sent back as it stands is no change, and no fault.
+* What recurs can recur at another interval. A crontab goes with ``custom`` alone.
+* What is sent back as it stands is no change, and no fault.
 * Where the times change, a start that has passed, or that was only the next match, does not hold the new times back.
 
 Contract 4 and 10.
@@ -42,11 +43,11 @@ from flows.inputs import is_storable
 OWN_SENTENCES: Mapping[str, str] = {
     **SENTENCES,
     "extra_forbidden.user": "The owner is changed by assuming ownership, or by a transfer.",
-    "extra_forbidden.interval": "The interval cannot be changed; request another scheduled job.",
     "extra_forbidden.kwargs": "The inputs are changed as `data`.",
 }
+ONCE_OR_AGAIN = "What runs once cannot be made to run again and again, nor the other way round; request another one."
 NO_CRONTAB = "Only a custom schedule has a crontab."
-TIMES = frozenset({"start_time", "time_zone", "crontab"})
+TIMES = frozenset({"start_time", "time_zone", "crontab", "interval"})
 WHEN = TIMES | {"misfire"}
 
 
@@ -88,8 +89,15 @@ class _Reading:
 Info = ValidationInfo[_Reading]
 
 
+def _interval(interval: Interval, info: Info) -> Interval:
+    now = info.context.row.interval
+    if interval is not now and not (interval.recurring and now.recurring):
+        raise Invalid(ONCE_OR_AGAIN)
+    return interval
+
+
 def _crontab(value: Any, info: Info) -> str:
-    if info.context.row.interval is not Interval.CUSTOM:
+    if info.data.get("interval", info.context.row.interval) is not Interval.CUSTOM:
         raise Invalid(NO_CRONTAB)
     return read_crontab(value)
 
@@ -115,6 +123,7 @@ class ScheduledJobChange(TypedDict, total=False):
     name: Annotated[str, of_text(check_needed_name), Field(min_length=1, max_length=MAX_NAME), Given]
     data: Annotated[Any, Later(Data), Given]
     time_zone: Annotated[Zone, Given]
+    interval: Annotated[Interval, Field(strict=False), AfterValidator(rule(_interval)), Given]
     crontab: Annotated[str, PlainValidator(rule(_crontab), json_schema_input_type=Crontab), Given]
     start_time: Annotated[datetime, PlainValidator(rule(_start), json_schema_input_type=Moment), Given]
     misfire: Annotated[MisfirePolicy, Given]
@@ -177,14 +186,30 @@ def read_receiver(body: object) -> str:
 
 
 def _timed(row: ScheduledJob, fields: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Complete a change of the times."""
+    """Complete a change of the times.
+
+    Raises:
+        Invalid: it becomes one by a crontab, and has none.
+    """
     if not TIMES & fields.keys():
         return fields
+    if "interval" in fields:
+        fields = _with_crontab(fields)
     if "start_time" in fields:
         return {**fields, "immediate": False}
-    if row.interval is not Interval.CUSTOM:
+    if fields.get("interval", row.interval) is not Interval.CUSTOM:
         return fields
     crontab, zone = fields.get("crontab", row.crontab), fields.get("time_zone", row.time_zone)
     # Where no start was named it is the first match, which a person may have named too.
-    held_back = row.start_time > now and row.start_time != first_time(row.crontab, row.time_zone, now)
+    named = not row.crontab or row.start_time != first_time(row.crontab, row.time_zone, now)
+    held_back = row.start_time > now and named
     return fields if held_back else {**fields, "start_time": first_time(crontab, zone, now)}
+
+
+def _with_crontab(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a change of the interval with the crontab that goes with it: a new one, or none."""
+    if fields["interval"] is not Interval.CUSTOM:
+        return {**fields, "crontab": ""}
+    if not fields.get("crontab"):
+        raise Invalid({"crontab": [SENTENCES["missing"]]})
+    return fields

@@ -1,6 +1,7 @@
 """Administration of accounts on the server's own machine, by the command line and at the server's start.
 
-* Whoever may read the home folder may do all of this; whom they see and what they may is the machine's to say.
+* Whoever may read the home folder may do all of this; whom they see and what they may is the machine's to say. Of the
+  accounts of workers, superusers may do it too (``worker_accounts``).
 * What they change of users and permissions tells them which approvals stand though their approvers may give them no
   longer. They may have names given again that are kept for other users, and the server does so with its own accounts.
 * What accounts are called and hold is checked as it is for everybody, and is written by the functions that the REST
@@ -34,7 +35,7 @@ from api_shim.domain.accounts import (
     UserGroup,
     WorkerAccount,
 )
-from api_shim.domain.audit import LocalAdministrator
+from api_shim.domain.audit import Author
 from api_shim.domain.model import ScheduledJob
 from api_shim.keys import new_key
 from api_shim.parsing.account import (
@@ -71,6 +72,7 @@ from api_shim.store import Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import ownership, policy
 from approval_gate.errors import Conflict, Invalid, NotFound
+from approval_gate.identity import normal_form
 from approval_gate.model import Action, Denied, ObjectType
 
 SHORT_ID = 8
@@ -84,11 +86,11 @@ ADMINISTRATOR = "admin"
 """The account that the first start makes."""
 SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
 DEMO = {
-    "demo: see": ([*SEEN, "extras.approvalrequest"], ["view"]),
+    "demo: see": ([*SEEN, "extras.approvalrequest", "users.user"], ["view"]),
     "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),
     "demo: decide about schedules": (["extras.scheduledjob"], ["change", "delete"]),
 }
-"""What the two of the demo may do: permission to types and actions."""
+"""What the two of the demo may do: permission to types and actions. They see who can decide, by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +144,7 @@ class AccountAdmin:
         by: who administers.
     """
 
-    def __init__(self, store: Store, by: LocalAdministrator) -> None:
+    def __init__(self, store: Store, by: Author) -> None:
         self._store = store
         self._by = by
 
@@ -554,6 +556,30 @@ class AccountAdmin:
         if not tx.exists(Token, key_hash=hash_key(key)):
             self._add_token(tx, user, now, key=key)
         return user
+
+    def add_worker(self, name: str, pool: str, now: datetime) -> User:
+        """Return the account of workers that has a name and works for a pool, after making it if there is none.
+
+        Args:
+            name: its name.
+            pool: the name of the work pool.
+            now: the time.
+
+        Raises:
+            Conflict: the name is that of an account which is no worker's, or the worker's of another pool.
+            Invalid: it cannot be a name.
+        """
+        known = {normal_form(user.username): user for user in self.users()}.get(normal_form(name))
+        if known is None:
+            made = self.add_user(name, now)
+            self.make_worker(name, pool, now)
+            return made
+        works_for = self.workers().get(known.id)
+        if works_for is None:
+            raise Conflict(f"{name} is no account of workers: choose another name.")
+        if works_for != pool:
+            raise Conflict(f"{name} executes runs of the work pool {works_for} alone: choose another name.")
+        return known
 
     def make_worker(self, username: str, pool: str, now: datetime) -> None:
         """Make an account a worker's: it takes runs of one work pool, and does in Prefect what they need.

@@ -59,7 +59,7 @@ from api_shim.domain.model import AutomationAccount, ScheduledJob
 from api_shim.keys import new_key
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated, hash_key, makers
-from api_shim.services.authorization import check_still_active, get_authorized, permitted_ids
+from api_shim.services.authorization import check_still_active, get_authorized, permitted_ids, versions_of
 from api_shim.services.given_approvals import (
     Approvals,
     GivenApprovals,
@@ -169,15 +169,17 @@ class Departure:
     Args:
         user: the user.
         scheduled: the scheduled jobs that they own, by name, which fail from then on.
+        versions: the versions of these, by id.
         hidden: how many others of theirs there are.
         tokens: how many tokens of theirs end.
         others: how many tokens of others end with those.
-        automations: the names of the automations that act as them, and then as nobody.
+        automations: the names of the automations that act as them, and then as nobody, as far as those may be seen.
         approvals: what they have approved and would stand.
     """
 
     user: User
     scheduled: Sequence[ScheduledJob]
+    versions: Mapping[UUID, str]
     hidden: int
     tokens: int
     others: int
@@ -363,14 +365,17 @@ def _departure(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> Departure
     check_one_remains(tx, user)
     owned = tx.all(ScheduledJob, order="name", owner_id=user.id)
     seen = permitted_ids(tx, desk.actor, Action.VIEW, ObjectType.SCHEDULED_JOB, [row.id for row in owned])
-    bound = tx.all(AutomationAccount, order="name", user_id=user.id)
+    shown = [row for row in owned if row.id in seen]
+    bound = {each.id: each.name for each in tx.all(AutomationAccount, order="name", user_id=user.id)}
+    known = permitted_ids(tx, desk.actor, Action.VIEW, ObjectType.AUTOMATION_ACCOUNT, bound)
     return Departure(
         user=user,
-        scheduled=[row for row in owned if row.id in seen],
+        scheduled=shown,
+        versions=versions_of(tx, shown),
         hidden=len(owned) - len(seen),
         tokens=tx.count(Token, user_id=user.id),
         others=len(tokens_from(tx, user)),
-        automations=[each.name for each in bound],
+        automations=[name for bound_id, name in bound.items() if bound_id in known],
         approvals=approvals_without(tx, user, desk.now, revokes=False).seen_by(tx, desk.actor),
     )
 

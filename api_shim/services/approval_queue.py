@@ -252,7 +252,7 @@ def waiting_of(actor: Actor, case: AuthzContext, asked: datetime) -> Waiting:
         requester=case.requester,
         asked=asked,
         why_not=why_not_approve(actor, case),
-        why_not_deny=policy.why_not(policy.deny(actor, case.request), hidden=policy.MAY_NOT_DENY),
+        why_not_deny=why_not_deny(actor, case),
         unfit=why_unfit(case.row, case.job),
     )
 
@@ -260,3 +260,8 @@ def waiting_of(actor: Actor, case: AuthzContext, asked: datetime) -> Waiting:
 def why_not_approve(actor: Actor, case: AuthzContext) -> str:
     """Return why somebody may not approve a request, whatever its start is; empty if they may."""
     return policy.why_not(policy.approve(actor, case.request, force=True), hidden=policy.MAY_NOT_APPROVE)
+
+
+def why_not_deny(actor: Actor, case: AuthzContext) -> str:
+    """Return why somebody may not deny a request, or withdraw their own; empty if they may."""
+    return policy.why_not(policy.deny(actor, case.request), hidden=policy.MAY_NOT_DENY)

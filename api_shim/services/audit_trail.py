@@ -62,7 +62,7 @@ class AuditTrail:
         Raises:
             Conflict: one of them cannot be read.
         """
-        with _reading("the newest events"), self._store.transaction(write=False) as tx:
+        with reading("the newest events"), self._store.transaction(write=False) as tx:
             return tx.newest_events(limit)
 
     def events(self) -> Iterator[AuditEvent]:
@@ -135,7 +135,7 @@ def _head(tx: Transaction) -> AuditHead:
 
 
 def _signed_from(tx: Transaction) -> int:
-    with _reading("the events on the audit itself"):
+    with reading("the events on the audit itself"):
         began = tx.last_event([EventType.AUDIT_SIGNED])
     return began.number if began is not None else 1
 
@@ -152,12 +152,20 @@ def _in_order(page: Callable[[int], list[AuditEvent]]) -> Iterator[AuditEvent]:
 
 
 def _page(tx: Transaction, after: int) -> list[AuditEvent]:
-    with _reading(f"the events after event {max(after, 0)}"):
+    with reading(f"the events after event {max(after, 0)}"):
         return tx.events(after, PAGE)
 
 
 @contextmanager
-def _reading(which: str) -> Iterator[None]:
+def reading(which: str) -> Iterator[None]:
+    """Read events while this is entered.
+
+    Args:
+        which: which events, in a sentence.
+
+    Raises:
+        Conflict: one of them cannot be read.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:

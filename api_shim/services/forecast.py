@@ -8,17 +8,16 @@ Contract 10.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice, takewhile
 from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import JobResult, ScheduledJob, Status
-from api_shim.domain.recurrence import next_times, times_after
+from api_shim.domain.recurrence import TICK, next_times, times_after
 from api_shim.reconcile.firings import taken_of
 from api_shim.services.admission import foreseen, who_runs
 from api_shim.services.agents import asks_for_nobody
@@ -96,16 +95,13 @@ def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list
     return [prospect(case) for case in cases]
 
 
-def due_within(row: ScheduledJob, now: datetime, end: datetime) -> datetime | None:
-    """Return when a schedule fires next if that is before ``end``, whether or not it may run then."""
-    firing = _nominal(row, now)
-    return max(firing, now) if firing is not None and firing < end else None
-
-
-def times_within(row: ScheduledJob, now: datetime, end: datetime, most: int) -> Iterator[datetime]:
-    """Yield the firings of a schedule from now until the end, at most so many."""
-    times = iter([max(row.start_time, now)]) if row.one_off else times_after(row.recurrence, now)
-    yield from islice(takewhile(lambda time: time < end, times), most)
+def due_within(row: ScheduledJob, since: datetime, until: datetime, now: datetime) -> datetime | None:
+    """Return when a schedule fires first from ``since`` on and before ``until``, whether or not it may run then."""
+    if row.one_off:
+        due: datetime | None = max(row.start_time, now)
+    else:
+        due = next(times_after(row.recurrence, since - TICK), None)
+    return due if due is not None and since <= due < until else None
 
 
 def _pending(cases: list[AuthzContext]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from api_shim.domain.approval import approval_off
-from api_shim.domain.audit import Author, LocalAdministrator, job_events
+from api_shim.domain.audit import Author, job_events
 from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, ScheduledJob, queue_of
 from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
@@ -181,7 +181,7 @@ class JobCatalogue:
         with self._store.transaction(write=False) as tx:
             return tx.all(Job, order="name")
 
-    def set_enabled(self, name: str, by: LocalAdministrator, *, enabled: bool) -> Job:
+    def set_enabled(self, name: str, by: Author, *, enabled: bool) -> Job:
         """Enable or disable a Job on the server's own machine.
 
         Args:

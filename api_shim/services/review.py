@@ -17,21 +17,28 @@ Contract 6, 7, 9.7 and 10.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.accounts import User
 from api_shim.domain.approval import binding_of, when_and_where
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.services.accounts import usernames
 from api_shim.services.approval_queue import asked_since
-from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
+from api_shim.services.authorization import (
+    KIND,
+    AuthzContext,
+    authorize_view,
+    load_contexts,
+    permitted_ids,
+    raise_if_already_decided,
+)
 from api_shim.services.stored_inputs import read_again
-from api_shim.store import Listing, Transaction
+from api_shim.store import Transaction
 from approval_gate import policy
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType
@@ -45,6 +52,10 @@ NOT_KEPT = "There is nothing to compare with: the approved requests of this Job 
 JOB_VARIABLES = "Job variables"
 OTHERS = "others, which are not stored"
 """What is told of job variables that were approved and are not those of today."""
+
+
+NONE_SEEN = "There is nothing to compare with."
+"""What is told where several requests are reviewed; the review of one says why."""
 
 
 UNSEEN = "There is nothing to compare with: you may not view the last approved request of this Job."
@@ -151,60 +162,99 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
         raise_if_already_decided(tx, actor, Action.VIEW, by)
     case = authorize_view(tx, actor, by, now)
     row, job = case.row, case.job
-    earlier = _earlier(tx, actor, row, job)
-    owner = tx.get(User, id=row.owner_id) if row.owner_id else None
-    before = earlier.circumstances if earlier else None
-    return Review(
-        case=case,
-        version=case.version,
-        asked=asked_since(tx, [row])[row.id],
-        owner=owner.username if owner else "",
-        inputs=[] if row.hides_inputs(job) else differences(earlier.inputs if earlier else None, row.inputs),
-        circumstances=differences(before, circumstances(row, job)),
-        earlier=earlier,
-        nothing_earlier="" if earlier else _why_nothing(tx, row),
+    [seen] = _seen(tx, actor, [case])
+    return replace(
+        seen,
+        nothing_earlier="" if seen.earlier else _why_nothing(tx, row),
         dry_runs=_dry_runs(tx, actor, row, job),
         history=tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=HISTORY),
     )
 
 
-def _earlier(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> Earlier | None:
-    if row.hides_inputs(job):
+def reviews(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transaction) -> list[Review]:
+    """Return several requests for review, sorted by name, without their dry runs and their events.
+
+    What does not exist any more, or the caller may not view, is left out. It takes a fixed number of queries.
+
+    Args:
+        actor: the caller.
+        ids: the ids of the scheduled jobs.
+        now: the current time.
+        tx: the transaction.
+
+    Raises:
+        Forbidden: the caller may not view scheduled jobs.
+    """
+    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
+    rows = tx.all(ScheduledJob, order="name", id=permitted_ids(tx, actor, Action.VIEW, KIND, ids))
+    return _seen(tx, actor, load_contexts(tx, rows, now)) if rows else []
+
+
+def _seen(tx: Transaction, actor: Actor, cases: Sequence[AuthzContext]) -> list[Review]:
+    """Return requests with what they are compared with, without their dry runs and their events."""
+    earlier = _earlier(tx, actor, cases)
+    owners = usernames(tx, [case.row.owner_id for case in cases])
+    since = asked_since(tx, [case.row for case in cases])
+
+    def seen(case: AuthzContext) -> Review:
+        row, job, before = case.row, case.job, earlier.get(case.row.id)
+        inputs = differences(before.inputs if before else None, {} if row.hides_inputs(job) else row.inputs)
+        return Review(
+            case=case,
+            version=case.version,
+            asked=since[row.id],
+            owner=owners.get(row.owner_id, ""),
+            inputs=inputs,
+            circumstances=differences(before.circumstances if before else None, circumstances(row, job)),
+            earlier=before,
+            nothing_earlier="" if before else NONE_SEEN,
+            dry_runs=[],
+            history=[],
+        )
+
+    return [seen(case) for case in cases]
+
+
+def _earlier(tx: Transaction, actor: Actor, cases: Sequence[AuthzContext]) -> dict[UUID, Earlier]:
+    """Return what each of these requests is compared with, by the id of its scheduled job."""
+    shown = [case for case in cases if not case.row.hides_inputs(case.job)]
+    if not shown:
+        return {}
+    ids = {case.row.id for case in shown}
+    approved = tx.newest_approved(actor, {case.job.id for case in shown}, but=ids)
+    others = {other.job_id: other for other in approved if not other.sensitive}
+    found = {case.row.id: _other_request(others[case.job.id], case.job) for case in shown if case.job.id in others}
+    if actor.may(Action.VIEW, ObjectType.JOB_RESULT):
+        runs = {run.scheduled_job_id: run for run in tx.newest_results_of(actor, ids)}
+        own = ((case.row, runs.get(case.row.id)) for case in shown)
+        found |= {row.id: before for row, run in own if run is not None and (before := _own_run(row, run))}
+    return found
+
+
+def _own_run(row: ScheduledJob, run: JobResult) -> Earlier | None:
+    if not run.approval or run.inputs is None or run.sensitive:
         return None
-    return _own_run(tx, actor, row) or _other_request(tx, actor, row, job)
+    return Earlier(
+        name=row.name,
+        approved_by=run.approval["by"],
+        approved_at=datetime.fromisoformat(run.approval["at"]),
+        inputs=run.inputs,
+        circumstances=None,
+        result_id=run.id,
+    )
 
 
-def _own_run(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier | None:
-    if not actor.may(Action.VIEW, ObjectType.JOB_RESULT):
-        return None
-    newest = Listing(limit=1, sort=("-date_created",))
-    for run in tx.page(ObjectType.JOB_RESULT, actor, newest, scheduled_job_id=row.id).rows:
-        if run.approval and run.inputs is not None and not run.sensitive:
-            return Earlier(
-                name=row.name,
-                approved_by=run.approval["by"],
-                approved_at=datetime.fromisoformat(run.approval["at"]),
-                inputs=run.inputs,
-                circumstances=None,
-                result_id=run.id,
-            )
-    return None
-
-
-def _other_request(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> Earlier | None:
-    newest = Listing(limit=2, sort=("-approved_at",))
-    found = tx.page(KIND, actor, newest, job_id=row.job_id, approval=ApprovalState.APPROVED).rows
-    for other in found:
-        if other.id != row.id and other.approved_at is not None and not other.sensitive:
-            return Earlier(
-                name=other.name,
-                approved_by=other.approved_by,
-                approved_at=other.approved_at,
-                inputs=other.inputs,
-                circumstances=_approved_circumstances(other, job),
-                scheduled_id=other.id,
-            )
-    return None
+def _other_request(other: ScheduledJob, job: Job) -> Earlier:
+    if other.approved_at is None:
+        raise LookupError("This scheduled job has not been approved.")
+    return Earlier(
+        name=other.name,
+        approved_by=other.approved_by,
+        approved_at=other.approved_at,
+        inputs=other.inputs,
+        circumstances=_approved_circumstances(other, job),
+        scheduled_id=other.id,
+    )
 
 
 def _why_nothing(tx: Transaction, row: ScheduledJob) -> str:

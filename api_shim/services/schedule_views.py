@@ -1,12 +1,13 @@
-"""Views of scheduled jobs: a list, the firings of a day, the details of one, and explanations.
+"""Views of scheduled jobs: a list, a calendar of their firings, the details of one, and explanations.
 
 * Only what the caller may view is shown. What they may do with it is decided by the rules, not repeated here.
-* A list and a day take a fixed number of queries, however many scheduled jobs there are.
+* A list and a calendar take a fixed number of queries, however many scheduled jobs there are. A calendar shows a
+  limited number of them, and finds a limited number of firings of each.
 * Details include the audit events of the scheduled job, except those of admitted runs, which are its job results.
 * An explanation says who may do what, or why not, and when the scheduled job fires next, or why not. It evaluates the
   rules themselves, so it describes what would happen.
 * Everybody may ask about themselves. To ask about other users, and to see their names, the caller must be allowed to
-  view their accounts.
+  view their accounts; that there are others is told to everybody.
 * The next firing is judged by the present owner, approval and Job.
 
 Contract 1.4, 1.9, 5 and 10.
@@ -14,7 +15,7 @@ Contract 1.4, 1.9, 5 and 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,8 +24,9 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.calendar_spans import PARTS, bands
 from api_shim.domain.crontab_text import note_on
-from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.firings import is_taken
@@ -39,7 +41,7 @@ from api_shim.services.authorization import (
     permitted_ids,
     versions_of,
 )
-from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
+from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts
 from api_shim.services.stored_inputs import why_unfit
 from api_shim.services.user_names import as_written, referred_user
 from api_shim.store import Listing, Page, Store, Transaction
@@ -49,13 +51,10 @@ from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verd
 
 # List, day and details
 
-DAY = timedelta(hours=24)
 LOOKED_AT = 500
-"""The most enabled scheduled jobs that the view of a day considers."""
-LANES = 12
-"""The most scheduled jobs that the view of a day shows."""
-MOST_SHOWN = 24 * 60 + 1
-"""The most firings of one scheduled job that the view of a day shows."""
+"""The most enabled scheduled jobs that a calendar considers."""
+LANES = 20
+"""The most scheduled jobs that a calendar shows."""
 RECENT_EVENTS = 30
 """The most events in the details of a scheduled job."""
 TOLD = [act for act in EventType if act is not EventType.ADMITTED]
@@ -72,32 +71,37 @@ class Sight:
         job: its Job.
         owner: the name of its owner; empty if they have been removed.
         prospect: its next firing.
+        last: its newest result that the caller may view; None if there is none.
         may_delete: whether the caller may delete it.
+        may_assume: whether the caller may assume its ownership.
     """
 
     row: ScheduledJob
     job: Job
     owner: str
     prospect: Forecast
+    last: JobResult | None
     may_delete: bool
+    may_assume: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """The firings of one scheduled job in the view of a day."""
+    """The firings of one scheduled job in a calendar: the first and the last of each band of them."""
 
     row: ScheduledJob
     prospect: Forecast
-    times: list[datetime]
+    bands: list[tuple[datetime, datetime]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Day:
-    """The firings of the next 24 hours.
+class Calendar:
+    """The firings of scheduled jobs within a time, as far as that is not past.
 
     Args:
-        begin: when the 24 hours begin.
-        end: when they end.
+        begin: when the time begins.
+        end: when it ends.
+        now: the current time.
         lanes: the scheduled jobs that fire first.
         more: how many other scheduled jobs fire too.
         partly: whether there are more scheduled jobs than were considered.
@@ -105,6 +109,7 @@ class Day:
 
     begin: datetime
     end: datetime
+    now: datetime
     lanes: list[Lane]
     more: int
     partly: bool
@@ -140,24 +145,23 @@ OFFERED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "change_inputs": partial(ownership.change, runs_otherwise=True, inputs=True),
     "assume": ownership.assume,
     "transfer": ownership.hand_over,
+    "copy": policy.may_run_job,
     "delete": lambda actor, request: policy.check_object(actor, Action.DELETE, KIND, request.thing),
 }
 """What the page of a scheduled job offers, and the rule for each."""
 
 
 class ScheduleViews:
-    """Reads lists, days and details of scheduled jobs.
+    """Reads lists, calendars and details of scheduled jobs.
 
     Args:
         store: the store.
         clock: returns the current time, aware.
-        zone: IANA name of the server's time zone.
     """
 
-    def __init__(self, *, store: Store, clock: Callable[[], datetime], zone: str) -> None:
+    def __init__(self, *, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self.zone = zone
 
     async def page(self, actor: Actor, listing: Listing) -> Page[Sight]:
         """Return a page of the scheduled jobs that the actor may view.
@@ -167,13 +171,33 @@ class ScheduleViews:
         """
         return await self._store.read(partial(_page, actor, listing, self._clock()))
 
-    async def day(self, actor: Actor, listing: Listing) -> Day:
-        """Return the firings in the next 24 hours of the scheduled jobs in a list.
+    async def counts(
+        self, actor: Actor, listing: Listing, parts: Mapping[str, Iterable[Condition]]
+    ) -> Mapping[str, int]:
+        """Return how many of the scheduled jobs in a list that the actor may view are in each part of it.
+
+        Args:
+            actor: the caller.
+            listing: the list.
+            parts: the conditions that hold for all that is in a part.
 
         Raises:
             Forbidden: the caller may not view scheduled jobs.
         """
-        return await self._store.read(partial(_day, actor, listing, self._clock()))
+        return await self._store.read(partial(_counts, actor, listing, parts))
+
+    async def calendar(self, actor: Actor, listing: Listing, ends: tuple[datetime, datetime]) -> Calendar:
+        """Return the firings of the scheduled jobs in a list within a time.
+
+        Args:
+            actor: the caller.
+            listing: the list; it is considered as a whole.
+            ends: when the time begins and ends.
+
+        Raises:
+            Forbidden: the caller may not view scheduled jobs.
+        """
+        return await self._store.read(partial(_calendar, actor, listing, ends, self._clock()))
 
     async def jobs(self, actor: Actor) -> list[Job]:
         """Return the Jobs that the actor may view, sorted by name."""
@@ -202,6 +226,7 @@ def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pag
     page: Page[ScheduledJob] = tx.page(KIND, actor, as_written(tx, listing))
     found = load_contexts(tx, page.rows, now)
     names = usernames(tx, [row.owner_id for row in page.rows])
+    newest = {result.scheduled_job_id: result for result in tx.newest_results_of(actor, [row.id for row in page.rows])}
     deletable = permitted_ids(tx, actor, Action.DELETE, KIND, [row.id for row in page.rows])
     seen = [
         Sight(
@@ -209,27 +234,45 @@ def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pag
             job=case.job,
             owner=names.get(case.row.owner_id, ""),
             prospect=prospect,
+            last=newest.get(case.row.id),
             may_delete=case.row.id in deletable,
+            may_assume=ownership.assume(actor, case.request) == Allowed(),
         )
         for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
     ]
     return Page(page.count, seen)
 
 
-def _day(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Day:
+def _counts(
+    actor: Actor, listing: Listing, parts: Mapping[str, Iterable[Condition]], tx: Transaction
+) -> Mapping[str, int]:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    end = now + DAY
+    return tx.counts(KIND, actor, as_written(tx, listing), parts)
+
+
+def _calendar(
+    actor: Actor, listing: Listing, ends: tuple[datetime, datetime], now: datetime, tx: Transaction
+) -> Calendar:
+    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
+    begin, end = ends
+    since = max(begin, now)
     enabled = replace(listing, where=(*listing.where, ENABLED), limit=LOOKED_AT, offset=0)
-    page: Page[ScheduledJob] = tx.page(KIND, actor, enabled)
-    dues = [(due, row) for row in page.rows if (due := due_within(row, now, end)) is not None]
+    page: Page[ScheduledJob] = tx.page(KIND, actor, as_written(tx, enabled))
+    dues = [(due, row) for row in page.rows if (due := due_within(row, since, end, now)) is not None]
     first = [row for _due, row in sorted(dues, key=lambda each: (each[0], each[1].name))[:LANES]]
+    due_at = {row.id: due for due, row in dues}
     found = load_contexts(tx, first, now)
     lanes = [
-        Lane(row=case.row, prospect=prospect, times=[*times_within(case.row, now, end, MOST_SHOWN)])
+        Lane(row=case.row, prospect=prospect, bands=_bands(case.row, due_at[case.row.id], end, (end - begin) / PARTS))
         for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
         if prospect.due is not None
     ]
-    return Day(begin=now, end=end, lanes=lanes, more=len(dues) - len(first), partly=page.count > LOOKED_AT)
+    more = max(len(dues) - LANES, 0)
+    return Calendar(begin=begin, end=end, now=now, lanes=lanes, more=more, partly=page.count > LOOKED_AT)
+
+
+def _bands(row: ScheduledJob, due: datetime, end: datetime, touching: timedelta) -> list[tuple[datetime, datetime]]:
+    return [(due, due)] if row.one_off else [*bands(row.recurrence, due, end, touching)]
 
 
 def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
@@ -281,6 +324,7 @@ class Explanation:
         subject: the user that the verdicts are about.
         verdicts: whether the user may do each of ``EXPLAINED``, and if not, why.
         people: the users who may do each of ``EXPLAINED``, among those that the caller may view.
+        others: whether there are others who may do each of ``EXPLAINED``, whom the caller may not view.
         unfit: why its inputs do not fit the variables of its Job any more, so that its runs fail; empty if they do.
         needs_force: whether its start time has passed, so that an approval needs ``force``.
         next_firing: when it fires next; None if it does not fire.
@@ -290,6 +334,7 @@ class Explanation:
     subject: User
     verdicts: Mapping[str, Verdict]
     people: Mapping[str, list[User]]
+    others: Mapping[str, bool]
     unfit: str
     needs_force: bool
     next_firing: datetime | None
@@ -376,10 +421,12 @@ def _explain(
     subject = _subject(tx, actor, about)
     subject_actor = actor_of(tx, subject)
     prospect = forecast_of(tx, case, now)
+    people, others = _people(tx, actor, case)
     return Explanation(
         subject=subject,
         verdicts={asked: _verdict(subject, subject_actor, rule, case) for asked, rule in EXPLAINED.items()},
-        people=_people(tx, actor, case),
+        people=people,
+        others=others,
         unfit=why_unfit(case.row, case.job),
         needs_force=case.request.past_due,
         next_firing=prospect.next_firing,
@@ -402,11 +449,16 @@ def _verdict(
     return rule(actor, case.request) if user.is_active else Denied(INACTIVE)
 
 
-def _people(tx: Transaction, actor: Actor, case: AuthzContext) -> dict[str, list[User]]:
+def _people(tx: Transaction, actor: Actor, case: AuthzContext) -> tuple[dict[str, list[User]], dict[str, bool]]:
+    """Return who may do each of ``EXPLAINED``, and whether there are others, whom the actor may not view."""
     active = tx.all(User, order="username", is_active=True)
     seen = tx.visible(ObjectType.USER, actor, Action.VIEW, [user.id for user in active]) | {actor.id}
-    known = [(user, other) for user, other in zip(active, actors_of(tx, active), strict=True) if user.id in seen]
-    return {
+    known = [*zip(active, actors_of(tx, active), strict=True)]
+    may = {
         asked: [user for user, other in known if rule(other, case.request) == Allowed()]
         for asked, rule in EXPLAINED.items()
     }
+    return (
+        {asked: [user for user in users if user.id in seen] for asked, users in may.items()},
+        {asked: any(user.id not in seen for user in users) for asked, users in may.items()},
+    )

@@ -505,13 +505,11 @@ class RunOptions:
         job: the Job.
         why_not: why they cannot run it; empty if they can.
         why_only_now: why it cannot be scheduled; empty if it can.
-        zone: IANA name of the server's time zone, which a schedule has unless it names one.
     """
 
     job: Job
     why_not: str
     why_only_now: str
-    zone: str
 
 
 class RunPreview:
@@ -536,7 +534,7 @@ class RunPreview:
             NotFound: there is no such Job, or none that they may see.
         """
         job, why_not = await self._store.read(partial(_offered, actor, job_id))
-        return RunOptions(job=job, why_not=why_not, why_only_now=why_only_now(job), zone=self._schedules.zone)
+        return RunOptions(job=job, why_not=why_not, why_only_now=why_only_now(job))
 
     async def faults(self, job: Job, request: RunRequest) -> list[GateError]:
         """Return every fault of a request: of its schedule, of its queue, and of its data."""

@@ -173,11 +173,18 @@ class Sessions:
         Raises:
             Unauthenticated: the session does not exist or has ended.
         """
-        now = self._clock()
-        visitor = await self._store.read(partial(_visitor, key, now, self.rules))
+        now, visitor = self._clock(), await self.look_up(key)
         if now - visitor.session.seen > SEEN_EVERY:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
+
+    async def look_up(self, key: str) -> Visitor:
+        """Return the user who has the session with this key, without using it.
+
+        Raises:
+            Unauthenticated: the session does not exist or has ended.
+        """
+        return await self._store.read(partial(_visitor, key, self._clock(), self.rules))
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""
@@ -258,12 +265,12 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
 
 def _password_of(username: str, rules: SignInRules, tx: Transaction) -> Password | None:
     user = user_called(tx, username)
-    if user is None or not user.is_active or not _may_have_password(user, rules):
+    if user is None or not user.is_active or not may_have_password(user, rules):
         return None
     return tx.get(Password, user_id=user.id)
 
 
-def _may_have_password(user: User, rules: SignInRules) -> bool:
+def may_have_password(user: User, rules: SignInRules) -> bool:
     """Say whether the password of a user is good."""
     is_kept = bool(rules.break_glass) and normal_form(rules.break_glass) == normal_form(user.username)
     return rules.passwords or is_kept
@@ -277,7 +284,7 @@ def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Vi
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.by_password and not _may_have_password(user, rules):
+    if session.by_password and not may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
     return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))

@@ -43,6 +43,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -70,7 +71,7 @@ from api_shim.domain.model import (
     ScheduledJob,
     Status,
 )
-from api_shim.domain.query import Listing, Page
+from api_shim.domain.query import FAILING, Condition, Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
 from api_shim.domain.triggers import JobButton, JobHook
@@ -610,6 +611,21 @@ class Transaction:
         query = select(TABLES[AuditEvent]).where(*_matching(table, by))
         return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
 
+    def asked_events(self, where: Iterable[Condition], before: int | None, limit: int) -> list[AuditEvent]:
+        """Return the last events of the audit that fulfil conditions, the newest first.
+
+        Args:
+            where: the conditions, on the event's own fields.
+            before: the number that they come before; None for the end of the audit.
+            limit: the most events to return.
+        """
+        table = TABLES[AuditEvent]
+        conditions = [fulfilling(asked, {column.name: column for column in table.columns}) for asked in where]
+        if before is not None:
+            conditions.append(table.c.number < before)
+        query = select(table).where(*conditions).order_by(table.c.number.desc()).limit(limit)
+        return self._read(AuditEvent, query)
+
     def last_event(self, acts: Collection[EventType], **by: Any) -> AuditEvent | None:
         """Return the last event of these kinds that has these fields."""
         table = TABLES[AuditEvent]
@@ -645,36 +661,105 @@ class Transaction:
 
     def page(self, kind: ObjectType, actor: Actor, listing: Listing, **by: Any) -> Page[Any]:
         """Return a page of what the actor may view, and that has these fields."""
-        lookups = LOOKUPS[kind]
         model = TYPES[kind]
-        conditions = [self._visible(kind, actor, Action.VIEW), *_matching(TABLES[model], by)]
-        every = lookups.every
-        conditions += [fulfilling(asked, every) for asked in listing.where]
-        if listing.search:
-            searched = (lookups.columns[path] for path in lookups.searched)
-            conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
+        conditions = [*self._listed(kind, actor, listing), *_matching(TABLES[model], by)]
         counted = select(func.count()).select_from(joined(kind, conditions)).where(*conditions)
         query = select(TABLES[model]).select_from(joined(kind)).where(*conditions)
         query = query.order_by(*_order(kind, listing.sort)).limit(listing.limit).offset(listing.offset)
         return Page(self._connection.execute(counted).scalar_one(), self._read(model, query))
 
+    def counts(
+        self, kind: ObjectType, actor: Actor, listing: Listing, parts: Mapping[str, Iterable[Condition]]
+    ) -> dict[str, int]:
+        """Return how much of a list that the actor may view is in each part of it.
+
+        Args:
+            kind: the type of the objects.
+            actor: the caller.
+            listing: the list.
+            parts: the conditions that hold for all that is in a part.
+        """
+        every = self._paths(kind, actor)
+        conditions = self._listed(kind, actor, listing)
+        counted = (
+            func.count().filter(and_(true(), *(fulfilling(asked, every) for asked in where)))
+            for where in parts.values()
+        )
+        found = self._connection.execute(select(*counted).select_from(joined(kind)).where(*conditions)).one()
+        return dict(zip(parts, found, strict=True))
+
+    def _listed(self, kind: ObjectType, actor: Actor, listing: Listing) -> list[ColumnElement[bool]]:
+        """Return the conditions under which something that the actor may view is in a list."""
+        lookups, every = LOOKUPS[kind], self._paths(kind, actor)
+        conditions = [self._visible(kind, actor, Action.VIEW), *(fulfilling(asked, every) for asked in listing.where)]
+        if listing.search:
+            searched = (lookups.columns[path] for path in lookups.searched)
+            conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
+        return conditions
+
+    def _paths(self, kind: ObjectType, actor: Actor) -> Mapping[str, ColumnElement[Any]]:
+        """Return what a list can be filtered by, with what depends on who asks."""
+        every = LOOKUPS[kind].every
+        return every if kind is not ObjectType.SCHEDULED_JOB else {**every, FAILING: self._failing(actor)}
+
+    def _failing(self, actor: Actor) -> ColumnElement[bool]:
+        """Return whether a scheduled job fails: a failure has disabled it, or its last run has failed.
+
+        Of runs that the actor may not view nothing is told.
+        """
+        each = scheduled_jobs.alias("each_scheduled_job")
+        own = and_(
+            job_results.c.scheduled_job_id == each.c.id,
+            job_results.c.nominal_time.is_not(None),
+            job_results.c.status.not_in(ONGOING),
+        )
+        last = select(job_results.c.status).select_from(joined(ObjectType.JOB_RESULT)).where(own)
+        last = last.where(self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW))
+        # By an index that there is: of a scheduled job there may be very many runs.
+        last = last.order_by(job_results.c.nominal_time.desc()).limit(1).correlate(each)
+        failed = select(each.c.id).where(each.c.enabled, last.scalar_subquery() == Status.FAILURE)
+        return or_(scheduled_jobs.c.failure != "", scheduled_jobs.c.id.in_(failed))
+
     def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these Jobs that the actor may view."""
-        return self._newest_results(actor, jobs, job_results.c.job_id, job_ids)
+        return self._newest(ObjectType.JOB_RESULT, actor, jobs, job_results.c.job_id, job_ids)
 
     def newest_results_of(self, actor: Actor, scheduled_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these scheduled jobs that the actor may view."""
-        return self._newest_results(actor, scheduled_jobs, job_results.c.scheduled_job_id, scheduled_ids)
+        of = job_results.c.scheduled_job_id
+        return self._newest(ObjectType.JOB_RESULT, actor, scheduled_jobs, of, scheduled_ids)
 
-    def _newest_results(
-        self, actor: Actor, table: Table, reference: ColumnElement[Any], ids: Collection[UUID]
-    ) -> list[JobResult]:
-        each = table.alias("each_thing")
-        seen = self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW)
-        newest = select(job_results.c.id).select_from(joined(ObjectType.JOB_RESULT)).where(reference == each.c.id, seen)
-        newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(each)
-        found = select(newest.scalar_subquery()).select_from(each).where(each.c.id.in_(ids))
-        return self._read(JobResult, select(job_results).where(job_results.c.id.in_(found)))
+    def newest_approved(
+        self, actor: Actor, job_ids: Collection[UUID], *, but: Collection[UUID] = ()
+    ) -> list[ScheduledJob]:
+        """Return of each of these Jobs the scheduled job that was approved last, of those that the actor may view.
+
+        Args:
+            actor: the caller.
+            job_ids: the ids of the Jobs.
+            but: the ids of scheduled jobs that are passed over.
+        """
+        of = scheduled_jobs.c
+        approved = (of.approval == ApprovalState.APPROVED, of.approved_at.is_not(None), of.id.not_in(list(but)))
+        return self._newest(ObjectType.SCHEDULED_JOB, actor, jobs, of.job_id, job_ids, of.approved_at, approved)
+
+    def _newest(
+        self,
+        kind: ObjectType,
+        actor: Actor,
+        table: Table,
+        reference: ColumnElement[Any],
+        ids: Collection[UUID],
+        time: ColumnElement[Any] = job_results.c.date_created,
+        also: Collection[ColumnElement[bool]] = (),
+    ) -> list[Any]:
+        """Return of each row of a table the newest object that refers to it and that the actor may view."""
+        each, found = table.alias("each_thing"), TABLES[TYPES[kind]]
+        seen = self._visible(kind, actor, Action.VIEW)
+        newest = select(found.c.id).select_from(joined(kind)).where(reference == each.c.id, seen, *also)
+        newest = newest.order_by(time.desc(), found.c.id).limit(1).correlate(each)
+        those = select(newest.scalar_subquery()).select_from(each).where(each.c.id.in_(ids))
+        return self._read(TYPES[kind], select(found).where(found.c.id.in_(those)))
 
     def seen(
         self, kind: ObjectType, actor: Actor, field: str, *, limit: int, among: Collection[Any] | None = None
@@ -739,6 +824,11 @@ class Transaction:
         waiting = select(func.count(), func.min(scheduled_jobs.c.date_changed))
         count, oldest = self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one()
         return count, oldest
+
+    def mark_of_queue(self) -> tuple[Any, ...]:
+        """Return what is another as soon as a request is made, changed or decided."""
+        waiting = select(func.count(), func.max(scheduled_jobs.c.date_changed), func.sum(scheduled_jobs.c.version))
+        return tuple(self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one())
 
     def count_waiting(self, requester_id: UUID) -> int:
         """Return how many requests of a user wait for a decision."""

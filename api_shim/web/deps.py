@@ -21,6 +21,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
@@ -31,6 +32,7 @@ from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.preferences import Preferences
 from api_shim.services.queries import Queries
+from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.result_files import ResultFiles
@@ -42,7 +44,9 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.triggers import Triggers
+from api_shim.services.worker_accounts import WorkerAccounts
 from api_shim.store import Store
 from api_shim.web.prefect_reads import READING_METHODS
 from api_shim.web.rest.protocol import caller, reference, speaker
@@ -60,6 +64,8 @@ class Services:
     admissions: Admissions
     approvals: Approvals
     approval_queue: ApprovalQueue
+    queue_watch: QueueWatch
+    audit: AuditReading
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
     job_queues: JobQueues
@@ -81,6 +87,7 @@ class Services:
     queries: Queries
     readiness: Readiness
     refusals: Refusals
+    system: SystemState
 
     @property
     def input_files(self) -> InputFiles:
@@ -93,6 +100,10 @@ class Services:
     @property
     def account_views(self) -> AccountViews:
         return AccountViews(self.store)
+
+    @property
+    def worker_accounts(self) -> WorkerAccounts:
+        return WorkerAccounts(self.store, self.accounts, self.clock)
 
     @property
     def job_buttons(self) -> JobButtons:

@@ -7,8 +7,8 @@
 * View: holds what is not ours (work pools, variables, automations, limits). Needs view on ``prefect``.
 * Foreign: a list or a count of what is not ours. It is empty for who has no view on ``prefect``, because pages of
   Prefect's UI that show other things too fail as a whole where one list is refused.
-* Redacted: a single thing that is not ours, and whose name stands on things of ours. Who has no view on ``prefect`` is
-  answered with that name and no more, the same whether there is such a thing or not.
+* Redacted: a work pool or queue, whose name stands on deployments. Who has no view on ``prefect`` is answered with that
+  name, the same whether there is such a thing or not; and whether it is ready, if they may view a deployment there.
 * Write: holds secrets (blocks, settings). Needs ``prefect.write``, though it reads.
 * Secret: a list or a count of what holds secrets, or the settings, for which Prefect's UI asks on every page. It is
   empty for who has no ``prefect.write``, whatever else they may view.
@@ -112,17 +112,19 @@ class Foreign:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Redacted:
-    """A single thing that is not ours, and that things of ours name.
+    """A work pool, or a queue in one, of which deployments are.
 
     Args:
         named: the fields that have names, by the place of that name in the path below ``/api/``.
         rest: the other fields, as they are answered to who may not view what is not ours.
+        by: the criteria that the deployments there meet, each with the place of its name.
     """
 
     named: Mapping[str, int]
     rest: Mapping[str, Json]
+    by: Mapping[tuple[str, str], int]
 
-    def answer(self, path: str) -> Mapping[str, Json]:
+    def answer(self, path: str) -> dict[str, Json]:
         """Return the thing for who may not view it.
 
         Args:
@@ -130,6 +132,16 @@ class Redacted:
         """
         segments = path.split("/")[2:]
         return {**self.rest, **{field: segments[place] for field, place in self.named.items()}}
+
+    def deployments(self, path: str) -> dict[str, Json]:
+        """Return the body of a query for one deployment that is there.
+
+        Args:
+            path: the decoded path, from ``/api``.
+        """
+        segments = path.split("/")[2:]
+        where = {about: {field: {"any_": [segments[place]]}} for (about, field), place in self.by.items()}
+        return {**where, "limit": 1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +164,7 @@ TASK_RUN = One(thing=Thing.RUN, told=Place.ANSWER, field="flow_run_id", missing=
 ARTIFACT = One(thing=Thing.RUN, told=Place.ANSWER, field="flow_run_id", missing="Artifact not found.")
 STATE = "state_details.flow_run_id"
 RUNS = Listed(about="flow_runs")
+DEPLOYMENTS = Listed(about="deployments")
 NO_ROWS, NO_COUNT = Foreign(answer=()), Foreign(answer=0)
 NO_SECRETS, NO_SECRET_COUNT = Secret(answer=()), Secret(answer=0)
 NO_SETTINGS = Secret(
@@ -174,12 +187,16 @@ NOT_SHOWN: Mapping[str, Json] = {
     "active_slots": None,
 }
 """What work pools and queues have in common, for who may not view them."""
+SHOWN = ("type", "status", "is_paused")
+"""What is shown of them to who may view a deployment there."""
 POOL = Redacted(
     named={"name": 1},
+    by={("work_pools", "name"): 1},
     rest={**NOT_SHOWN, "type": "", "base_job_template": {}, "default_queue_id": NO_ID, "storage_configuration": {}},
 )
 QUEUE = Redacted(
     named={"work_pool_name": 1, "name": 3},
+    by={("work_pools", "name"): 1, ("deployments", "work_queue_name"): 3},
     rest={**NOT_SHOWN, "priority": 1, "work_pool_id": None, "filter": None, "last_polled": None},
 )
 NO_SLOTS: Mapping[str, Json] = {
@@ -251,9 +268,9 @@ READS: Mapping[tuple[str, str], Rule] = {
     ("GET", "deployments/{}/schedules"): DEPLOYMENT,
     ("GET", "deployments/{}/work_queue_check"): NO_ROWS,
     ("GET", "deployments/name/{}/{}"): One(thing=Thing.DEPLOYMENT, told=Place.ANSWER, missing="Deployment not found"),
-    ("POST", "deployments/filter"): Listed(about="deployments"),
-    ("POST", "deployments/count"): Listed(about="deployments"),
-    ("POST", "deployments/paginate"): Listed(about="deployments"),
+    ("POST", "deployments/filter"): DEPLOYMENTS,
+    ("POST", "deployments/count"): DEPLOYMENTS,
+    ("POST", "deployments/paginate"): DEPLOYMENTS,
     ("GET", "flows/{}"): FLOW,
     ("GET", "flows/name/{}"): FLOW,
     ("POST", "flows/filter"): Listed(about="flows"),

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 from uuid import UUID
 
 from starlette.requests import Request
@@ -35,7 +35,19 @@ from api_shim.services.prefect_views import PrefectViews
 from api_shim.web.bodies import read_body
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_bounds import may_write
-from api_shim.web.prefect_reads import Counted, Foreign, Listed, One, Place, Redacted, Secret, Simple, rule_for
+from api_shim.web.prefect_reads import (
+    DEPLOYMENTS,
+    SHOWN,
+    Counted,
+    Foreign,
+    Listed,
+    One,
+    Place,
+    Redacted,
+    Secret,
+    Simple,
+    rule_for,
+)
 from api_shim.web.rewriting import rewritten, uncompressed, with_body
 from approval_gate import policy
 from approval_gate.errors import Forbidden, GateError, NotFound
@@ -161,7 +173,7 @@ class PrefectReader:
             case Foreign():
                 await JSONResponse(rule.answer)(scope, receive, send)
             case Redacted():
-                await JSONResponse(rule.answer(scope["path"]))(scope, receive, send)
+                await JSONResponse(await self._redacted(actor, rule, scope["path"]))(scope, receive, send)
             case _:
                 raise Forbidden(MAY_NOT_VIEW)
 
@@ -229,6 +241,16 @@ class PrefectReader:
             await self._check(actor, rule, _field(found, rule.field))
         for message in answer:
             await send(message)
+
+    async def _redacted(self, actor: Actor, rule: Redacted, path: str) -> Body:
+        """Return what the actor may know of a work pool or a queue."""
+        answer = rule.answer(path)
+        asked = await self._narrowed(actor, DEPLOYMENTS, rule.deployments(path))
+        there = await self._client.post("/deployments/filter", json=asked)
+        if not there.is_success or not there.json():
+            return answer
+        found = await self._client.get(quote(path.removeprefix("/api")))
+        return answer | {field: found.json()[field] for field in SHOWN if found.is_success and field in answer}
 
     async def _check(self, actor: Actor, rule: One, told: str) -> None:
         """Raise NotFound unless the actor may view the thing that the text names."""

@@ -1,6 +1,7 @@
 """Logs and counts each request that was answered: its method, path, status and how long it took.
 
 * The query and the headers are no part of it: somebody may have sent a secret there.
+* A stream of events lasts as long as somebody listens; it has taken until it began.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.metrics import HTTP_REQUESTS
@@ -36,19 +38,22 @@ class Logged:
             return
         # What ends without an answer is answered so by the server.
         status = 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        ended: float | None = None
         loop = asyncio.get_running_loop()
         began = loop.time()
+
+        async def noted(message: Message) -> None:
+            nonlocal status, ended
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if MutableHeaders(scope=message).get("Content-Type", "").startswith("text/event-stream"):
+                    ended = loop.time()
+            await send(message)
+
         try:
             await self._app(scope, receive, noted)
         finally:
-            seconds = loop.time() - began
+            seconds = (loop.time() if ended is None else ended) - began
             _log(scope, status, seconds)
             HTTP_REQUESTS.labels(_part(scope["path"]), f"{status // 100}xx").observe(seconds)
 

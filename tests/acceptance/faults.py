@@ -113,6 +113,7 @@ FOLLOWED: dict[Way, tuple[Ends, tuple[str, ...]]] = {
             "scheduled job POST /deployments/{id}/create_flow_run",
             "scheduled job GET /flow_runs/{id}",
             "scheduled job POST /flow_runs/{id}/input/filter",
+            "scheduled job POST /logs/",
             "scheduled job POST /flow_runs/{id}/input",
         ),
     ),

@@ -59,6 +59,7 @@ class Origin:
         self.suspensions = application.services.suspensions
         self.queue = application.queue
         self.served = application.served
+        self.watch = application.services.queue_watch
         self.shim = create_app(application, [], contextlib.nullcontext)
         self.front: ASGIApp = Gateway(
             shim=self.shim,

@@ -147,6 +147,7 @@ def explanation(**to: Any) -> dict[str, Any]:
         "user": alice,
         "may": {"approve": {"allowed": False, "reason": "It is yours."}, "dry_run": {"allowed": True, "reason": ""}},
         "who": {"approve": [], "dry_run": [alice]},
+        "others": {"approve": True, "dry_run": False},
         "needs_force": False,
         "next_firing": "2100-01-31T18:00:00Z",
         "why_not": "",

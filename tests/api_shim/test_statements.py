@@ -109,6 +109,11 @@ def get(path: str, query: str = "") -> Asks:
     return lambda filled, many: filled.asked("GET", f"{path}?{query}limit={many}", 200)
 
 
+def confirm_all(filled: Filled, many: int) -> int:
+    ids = "&".join(f"id={row.id}" for row in filled.requests[:many])
+    return page("/signoff/approval-queue/decisions", f"decision=approve&{ids}")(filled, many)
+
+
 def page(path: str, query: str = "") -> Asks:
     """Look at a page that shows as many as there are."""
 
@@ -164,6 +169,7 @@ ASKS: Mapping[str, Asks] = {
     "a page of job results": get("/api/extras/job-results/"),
     "a page of the approval queue": get("/api/extras/approval-queue/"),
     "the page of the approval queue": page("/signoff/approval-queue"),
+    "the page that asks about several requests": confirm_all,
     "the page of the requests that were decided": page("/signoff/approval-requests", "view=decided"),
     "a page of requests for approval": get("/api/extras/approval-requests/"),
     "a page of job queues": get("/api/extras/job-queues/"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -121,10 +122,101 @@ def test_of_many_requests_one_finds_those_that_one_looks_for_without_javascript(
     button(page, "Filter").click()
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text(names[1])
-    check_accessible(page)
     page.get_by_label("Asked until").fill("2020-01-01")
     button(page, "Filter").click()
     expect(page.get_by_text("No requests match the filter.")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_several_are_decided_after_one_page_that_shows_each(
+    live: Live, signed_in: SignedIn, requests: Requests, javascript: bool
+) -> None:
+    # The check is a script itself.
+    check = check_accessible if javascript else lambda _page: None
+    mark = unique()
+    names = [requests.ask(name=f"{mark} {number}", file=f"/tmp/{mark}-{number}") for number in range(3)]
+    page = signed_in("bob", java_script_enabled=javascript)
+    page.goto(f"{live.origin}/signoff/approval-queue?q={quote(mark)}")
+    rows = page.locator("table.requests tbody tr")
+    expect(rows).to_have_count(3)
+    for row in (rows.nth(0), rows.nth(1)):
+        row.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Deny Selected").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Deny these 2 requests?")
+    for number in (0, 1):
+        expect(page.get_by_role("region", name=names[number])).to_contain_text(f"/tmp/{mark}-{number}")
+    check(page)
+    # Meanwhile somebody else decides about one of them.
+    with live.client() as admin:
+        found = admin.get(SCHEDULES, params={"name": names[0]}).json()["results"][0]
+        assert admin.post(f"{SCHEDULES}{found['id']}/approve/").status_code == 200
+    page.get_by_label("Comment").fill("not today")
+    button(page, "Deny all 2").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 of 2 requests were decided")
+    expect(page.get_by_role("alert")).to_contain_text(f"{names[0]}: admin approved this request on")
+    expect(page.get_by_role("region", name="Decided", exact=True)).to_contain_text(f"{names[1]}: denied by you")
+    check(page)
+    page.get_by_role("link", name="Back to the queue").click()
+    expect(page.get_by_role("link", name=names[2])).to_be_visible()
+
+
+def test_the_number_and_the_list_follow_while_the_page_is_open(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    page = queue(live, signed_in("bob"))
+    first = requests.ask()
+    row = page.locator("table.requests tbody tr").filter(has_text=first)
+    expect(row).to_be_visible()
+    row.get_by_role("checkbox").check()
+    second = requests.ask()
+    expect(page.get_by_role("link", name=second)).to_be_visible()
+    # What was selected stays so.
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(page.get_by_role("button", name="Approve Selected (1)")).to_be_visible()
+    number = int(page.locator("#waiting > span").first.inner_text())
+    requests.take_back()
+    expect(page.get_by_role("link", name=second)).to_have_count(0)
+    assert int(page.locator("#waiting > span").first.text_content() or 0) == number - 2
+
+
+def test_keys_lead_to_the_queue_to_the_search_and_to_the_approval(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    name = requests.ask()
+    page = signed_in("bob")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Approval Queue")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.type("gqa/")
+    expect(page.get_by_label("Search")).to_have_value("gqa/")
+    opened(live, page, name)
+    page.get_by_text("Keyboard", exact=True).click()
+    button(page, "Turn these keys off").click()
+    page.locator("main").focus()
+    page.keyboard.press("a")
+    button(page, "Turn these keys on").click()
+    check_accessible(page)
+    page.locator("main").focus()
+    page.keyboard.press("a")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Approve this request?")
+    button(page, "Approve it").click()
+    expect(page.get_by_role("region", name="Decided", exact=True)).to_contain_text(f"{name}: approved by you")
+
+
+def test_on_a_phone_the_navigation_has_the_queue_and_its_number_in_sight(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    requests.ask()
+    page = queue(live, signed_in("admin", viewport={"width": 390, "height": 844}))
+    link = page.get_by_role("navigation", name="Main").get_by_role("link", name="Approval Queue")
+    expect(link).to_be_in_viewport(ratio=1)
+    expect(link).to_contain_text("waiting for you")
+    for each in ("nav[aria-label=Main]", "nav[aria-label=Main] ul", "html"):
+        wide = page.locator(each).evaluate("each => [each.scrollWidth, each.clientWidth]")
+        assert wide[0] <= wide[1], each
+    check_accessible(page)
 
 
 def test_where_nothing_waits_it_says_so(live: Live, people: People, signed_in: SignedIn) -> None:
@@ -170,7 +262,14 @@ def test_who_asked_is_told_why_they_cannot_approve_and_withdraws(
 def test_who_may_see_accounts_is_told_who_can_approve(live: Live, signed_in: SignedIn, requests: Requests) -> None:
     page = opened(live, signed_in("admin"), requests.ask("admin"))
     # As many as there are, of whom other tests make some.
-    expect(page.locator(".decide")).to_contain_text("may approve it.")
+    expect(page.locator(".decide")).to_contain_text("May approve it: ")
+
+
+def test_who_may_not_see_accounts_is_told_that_there_are_others(
+    live: Live, people: People, signed_in: SignedIn, requests: Requests
+) -> None:
+    page = opened(live, signed_in(people.add(("extras.scheduledjob", "view", None))), requests.ask())
+    expect(page.locator(".decide")).to_contain_text("May approve it: others, whom you may not see.")
 
 
 def test_who_may_only_look_is_told_what_they_lack(

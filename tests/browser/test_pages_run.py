@@ -110,7 +110,7 @@ def test_a_crontab_is_previewed_by_a_button_and_nothing_typed_is_lost(live: Live
     page.get_by_role("button", name="Preview the crontab").click()
     expect(page.locator("#preview")).to_contain_text("At 09:00 on days 1 to 7 of the month that are a Monday.")
     expect(page.locator("#preview li")).to_have_count(5)
-    expect(page.locator("#preview li").first).to_contain_text("09:00 Europe/Berlin")
+    expect(page.locator("#preview li").first).to_contain_text("09:00 in Europe/Berlin")
     page.locator("#go").click()
     found = made(page, live)
     assert (found["name"], found["interval"], found["time_zone"]) == (name, "custom", "Europe/Berlin")

@@ -126,12 +126,18 @@ def test_the_list_is_filtered_sorted_and_turned_over(
     page.get_by_role("link", name="Name").click()
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Name")
     expect(rows.first).to_contain_text(f"{word} waits")
-    page.get_by_label("State").select_option("Waiting for approval")
+    page.get_by_label("Rows", exact=True).select_option("50")
     page.get_by_role("button", name="Filter").click()
+    expect(rows).to_have_count(27)
+    views = page.get_by_role("navigation", name="Views")
+    expect(views.get_by_role("link", name="All 27")).to_have_attribute("aria-current", "page")
+    expect(views.get_by_role("link", name="Disabled 0")).to_be_visible()
+    views.get_by_role("link", name="Waiting 1").click()
     expect(rows).to_have_count(1)
     expect(rows.first).to_contain_text("waits for approval")
     expect(rows.get_by_role("link", name="View request")).to_have_attribute("href", f"/signoff/approval-queue/{waits}")
-    page.get_by_label("State").select_option("Any")
+    views.get_by_role("link", name="All 27").click()
+    expect(rows).to_have_count(27)
     page.get_by_label("Owner").fill("BOB")
     page.get_by_label("Job", exact=True).select_option("Guarded")
     page.get_by_role("button", name="Filter").click()
@@ -141,30 +147,64 @@ def test_the_list_is_filtered_sorted_and_turned_over(
     expect(page.get_by_text("No scheduled jobs match the filter.")).to_be_visible()
 
 
-def test_a_day_is_drawn_and_told(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
-    word = unique("day")
-    soon = (datetime.now(UTC) + timedelta(hours=5)).isoformat()
-    scheduled("alice", f"{word} often", interval="custom", crontab="* * * * *", start_time=soon, time_zone="Asia/Tokyo")
-    scheduled("alice", f"{word} waits", "Guarded", start_time=soon)
-    scheduled("alice", f"{word} far")
-    page = signed_in("alice", color_scheme="dark")
+def test_a_day_a_week_and_a_month_are_drawn_and_told(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
+    word = unique("drawn")
+    often = {"interval": "custom", "crontab": "* * * * *", "start_time": "2030-07-01T10:00:00Z"}
+    scheduled("alice", f"{word} often", **often)
+    scheduled("alice", f"{word} waits", "Guarded", start_time="2030-07-01T22:30:00Z")
+    scheduled("alice", f"{word} far", start_time="2030-07-20T10:00:00Z")
+    page = signed_in("alice", timezone_id="Europe/Berlin", color_scheme="dark")
     look(live, page, f"?q={word.replace(' ', '+')}")
-    picture = page.get_by_role("img", name="The next 24 hours")
-    expect(picture).to_be_visible()
-    # What fires every minute is one band, and what waits has a shape of its own.
-    expect(picture.locator(".band.fires")).to_have_count(1)
-    expect(picture.locator(".mark.waits path")).to_have_count(1)
-    expect(page.locator(".lanes li")).to_have_count(2)
-    page.get_by_text("Show as text").click()
-    expect(page.locator("details li").filter(has_text=f"{word} often")).to_contain_text(
-        re.compile(r"runs 1\d{3} times")
-    )
-    expect(page.locator("details li").filter(has_text=f"{word} waits")).to_contain_text("waits for approval; due")
-    page.get_by_label("Times in").select_option("Asia/Tokyo")
-    page.get_by_role("button", name="Show").click()
-    expect(page.get_by_label("Times in")).to_have_value("Asia/Tokyo")
+    page.get_by_role("link", name="Calendar", exact=True).click()
     expect(page.get_by_label("Search")).to_have_value(word)
+    expect(page.locator(".empty")).to_contain_text("Nothing that matches the filter is due in the rest of this day.")
+    page.goto(f"{page.url}&at=2030-07-01")
+    picture = page.get_by_role("img", name="Monday, 1 July 2030")
+    # What fires every minute is one band. In Berlin, the other is due on the next day.
+    expect(picture.locator(".band.fires")).to_have_count(1)
+    expect(page.locator(".lanes li")).to_have_count(1)
+    page.get_by_text("Show as a table").click()
+    row = page.locator("table").get_by_role("row").filter(has_text=word)
+    expect(row).to_contain_text("repeatedly from 12:00 to 23:59")
+    expect(row).to_contain_text("every minute")
+    page.get_by_role("link", name="Next day").click()
+    picture = page.get_by_role("img", name="Tuesday, 2 July 2030")
+    # What waits has a shape of its own.
+    expect(picture.locator(".mark.waits path")).to_have_count(1)
     check_accessible(page)
+    page.get_by_role("link", name="Month", exact=True).click()
+    expect(page.get_by_role("img", name="July 2030")).to_be_visible()
+    expect(page.locator(".lanes li")).to_have_count(3)
+    page.get_by_text("Show as a table").click()
+    far = page.locator("table").get_by_role("row").filter(has_text="far")
+    expect(far).to_contain_text("Sat 20 Jul 12:00")
+    check_accessible(page)
+    page.get_by_role("link", name="Week", exact=True).click()
+    expect(page.get_by_role("heading", name="1 July 2030 to 7 July 2030")).to_be_visible()
+    views = page.get_by_role("navigation", name="Views")
+    views.get_by_role("link", name="Waiting 1").click()
+    expect(page.locator(".lanes li")).to_have_count(1)
+    page.get_by_role("link", name="Today").click()
+    expect(page.get_by_role("heading", name="2030")).to_have_count(0)
+    page.get_by_role("link", name="List", exact=True).click()
+    expect(page.locator("table.scheduled tbody tr")).to_have_count(1)
+
+
+def test_a_calendar_says_where_now_is(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
+    word = unique("now")
+    soon = (datetime.now(UTC) + timedelta(minutes=2)).isoformat()
+    scheduled("alice", word, interval="custom", crontab="* * * * *", start_time=soon)
+    page = signed_in("alice", java_script_enabled=False)
+    look(live, page, f"/calendar?span=month&at=soon&q={word.replace(' ', '+')}")
+    expect(page.locator(".day line.now")).to_have_count(2)
+    expect(page.get_by_role("link", name="Today")).to_have_count(0)
+    expect(page.get_by_role("link", name="Month", exact=True)).to_have_attribute("aria-current", "page")
+    page.get_by_role("link", name="Next month").click()
+    expect(page.locator(".day line.now")).to_have_count(0)
+    page.get_by_role("link", name="Today").click()
+    expect(page.locator(".day line.now")).to_have_count(2)
+    look(live, page, "/calendar?at=2020-01-01")
+    expect(page.get_by_text("This day is past.")).to_be_visible()
 
 
 # One
@@ -183,7 +223,11 @@ def orphan(live: Live, people: People, scheduled: Scheduled) -> str:
 
 def test_what_has_lost_its_owner_is_taken_over_by_who_may(live: Live, signed_in: SignedIn, orphan: str) -> None:
     page = signed_in("bob", java_script_enabled=False)
-    look(live, page, f"/{orphan}")
+    look(live, page)
+    banner = page.get_by_role("note").filter(has_text="no owner")
+    expect(banner).to_contain_text("not run until somebody takes")
+    look(live, page, "?view=ownerless&limit=100")
+    page.locator(f"a[href='/signoff/scheduled-jobs/{orphan}#do']").click()
     expect(page.get_by_role("alert")).to_contain_text("the originating user has been removed")
     expect(fact(page, "Owner")).to_have_text("removed")
     page.get_by_role("button", name="Assume Ownership").click()
@@ -283,6 +327,11 @@ def test_what_was_approved_is_changed_and_waits_again_and_faults_lose_nothing(
     page.get_by_role("link", name="Edit").click()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_have_text("There were no changes to save.")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Schedule type").select_option("Recurring daily")
+    page.get_by_label("Start", exact=True).fill("2030-07-01T05:00")
+    page.get_by_role("button", name="Save").click()
+    expect(fact(page, "Runs")).to_have_text("every day at 05:00 Europe/Berlin")
 
 
 def test_another_renames_it_and_does_not_change_its_inputs(
@@ -398,7 +447,96 @@ def test_a_session_that_has_ended_comes_back_to_where_it_was(
 def test_nothing_is_wider_than_a_phone(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
     made = scheduled("alice", f"{unique('phone')} {'w' * 120}", data={"who": "x" * 50})
     page = signed_in("admin", viewport={"width": 390, "height": 844})
-    for path in ("", f"/{made}", f"/{made}/edit"):
+    for path in ("", "/calendar?span=month", f"/{made}", f"/{made}/edit", "/../preferences"):
         look(live, page, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         check_accessible(page)
+
+
+# Another one like it
+
+
+def test_a_copy_opens_the_form_with_all_that_the_schedule_has(
+    live: Live, signed_in: SignedIn, scheduled: Scheduled
+) -> None:
+    name, start = unique("original"), "2030-07-01T10:00:00Z"
+    times = {"interval": "weekly", "start_time": start, "time_zone": "Asia/Tokyo"}
+    made = scheduled("alice", name, data={"who": "the moon"}, **times)
+    page = signed_in("alice", java_script_enabled=False, timezone_id="Europe/Berlin")
+    look(live, page, f"/{made}")
+    page.get_by_role("link", name="Copy").click()
+    expect(page.get_by_label("Who")).to_have_value("the moon")
+    expect(page.get_by_label("Recurring weekly")).to_be_checked()
+    expect(page.get_by_label("Start", exact=True)).to_have_value("2030-07-01T19:00")
+    expect(page.get_by_label("Time zone")).to_have_value("Asia/Tokyo")
+    expect(page.get_by_label("Name", exact=True)).to_have_value(f"{name} (copy)")
+    page.get_by_role("button", name="Run or Schedule Job").click()
+    expect(heading(page, f"{name} (copy)")).to_be_visible()
+    expect(fact(page, "Runs")).to_have_text("every Monday at 19:00 Asia/Tokyo")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+
+
+# Times
+
+
+def test_every_time_is_told_in_the_zone_of_the_reader(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
+    name = unique("in Berlin")
+    summer = {"interval": "daily", "start_time": "2030-07-01T10:00:00Z", "time_zone": "Asia/Tokyo"}
+    made = scheduled("alice", name, **summer)
+    page = signed_in("alice", timezone_id="Europe/Berlin")
+    look(live, page, f"?q={name.replace(' ', '+')}")
+    row = page.get_by_role("row").filter(has_text=name)
+    time = row.locator("time").first
+    expect(time).to_have_text("2030-07-01 12:00 CEST")
+    expect(time).to_have_attribute("datetime", "2030-07-01T10:00:00+00:00")
+    expect(time).to_have_attribute("title", "2030-07-01 10:00:00 UTC")
+    expect(row).to_contain_text(re.compile(r"in \d+ days"))
+    expect(page.get_by_text("Times are in Europe/Berlin.")).to_be_visible()
+    look(live, page, f"/{made}")
+    # It runs at 19:00 in its own zone, in which it is defined.
+    expect(fact(page, "Runs")).to_have_text("every day at 19:00 Asia/Tokyo")
+    expect(page.locator(".firings li").first).to_contain_text("Monday, 2030-07-01 12:00 CEST")
+    expect(page.locator(".firings li").first).to_contain_text("Monday 19:00 in Asia/Tokyo")
+    page.goto(f"{live.origin}/signoff/jobs")
+    page.get_by_role("link", name="Run Greet").click()
+    expect(page.locator("#time_zone")).to_have_value("Europe/Berlin")
+
+
+def test_a_preferred_zone_counts_for_more_than_that_of_the_browser(
+    live: Live, people: People, signed_in: SignedIn
+) -> None:
+    page = signed_in(people.add(superuser=True), timezone_id="Europe/Berlin", java_script_enabled=False)
+    page.get_by_role("link", name="Change the time zone").click()
+    expect(page.get_by_text("Times are in UTC.")).to_be_visible()
+    page.get_by_label("Time zone").fill("Mars/Olympus")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#time_zone-fault")).to_contain_text("There is no time zone 'Mars/Olympus'")
+    expect(page.get_by_label("Time zone")).to_have_value("Mars/Olympus")
+    page.get_by_label("Time zone").fill("America/New_York")
+    page.get_by_label("Rows of a list").select_option("100")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Your preferences were saved.")
+    expect(page.get_by_text("Times are in America/New_York.")).to_be_visible()
+    expect(page.get_by_label("Rows of a list")).to_have_value("100")
+
+
+def test_what_has_no_name_and_what_starts_tomorrow_are_shown_as_what_they_are(
+    live: Live, signed_in: SignedIn, scheduled: Scheduled
+) -> None:
+    name = unique("tomorrow")
+    tomorrow = datetime.now(UTC) + timedelta(hours=26)
+    scheduled("alice", name, interval="daily", start_time=tomorrow.isoformat(), time_zone="Europe/Berlin")
+    with live.client("alice") as client:
+        asked = client.post("/api/extras/jobs/Guarded/run/", json={"data": {}}).json()["scheduled_job"]
+    page = signed_in("alice", timezone_id="Europe/Berlin")
+    look(live, page, "?view=mine&limit=100")
+    row = page.get_by_role("row").filter(has_text=name)
+    expect(row).to_contain_text("runs next")
+    expect(row).to_contain_text("in 1 day")
+    unnamed = page.locator(f"th a[href$='{asked['id']}']")
+    expect(unnamed).to_have_text("Guarded")
+    unnamed.click()
+    expect(heading(page, "Guarded")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()

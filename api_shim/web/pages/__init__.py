@@ -24,20 +24,26 @@ from api_shim.web.pages import (
     administration,
     approval_queue,
     approval_requests,
+    audit,
     crontab,
+    decisions,
     groups,
     job_buttons,
     jobs,
     object_fields,
     permissions,
     preferences,
+    queue_changes,
     result,
     results,
     run,
+    schedule_calendar,
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    system,
     users,
+    workers,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -49,7 +55,11 @@ ROUTERS = (
     object_fields.router,
     crontab.router,
     scheduled_jobs.router,
+    schedule_calendar.router,
     scheduled_job.router,
+    # Before the requests, whose addresses begin alike.
+    decisions.router,
+    queue_changes.router,
     approval_queue.router,
     approval_requests.router,
     results.router,
@@ -60,6 +70,9 @@ ROUTERS = (
     users.router,
     groups.router,
     permissions.router,
+    workers.router,
+    audit.router,
+    system.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"

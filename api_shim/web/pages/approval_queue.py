@@ -209,6 +209,7 @@ async def _show(
         "downloads": _downloads(here, seen),
         "why_not": {asked: _why_not(asked, explained.verdicts[asked]) for asked in UNKNOWN_REASONS},
         "approvers": [user.username for user in explained.people["approve"]],
+        "others_approve": explained.others["approve"],
         "firings": upcoming.times,
         "unfit": explained.unfit,
         "own": seen.case.row.requester_id == here.actor.id,
@@ -234,7 +235,8 @@ async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> R
     faults = _about_comment(error)
     happened = [] if faults else list(sentences(error.detail))
     if isinstance(error, Outdated):
-        happened += labels.last_change(reversed(seen.history), seen.case.row.time_zone)
+        with here.reading():
+            happened += labels.last_change(reversed(seen.history))
     return await _show(here, seen, status=status_of(error), faults=faults, happened=happened, **_typed(form))
 
 

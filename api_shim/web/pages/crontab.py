@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from api_shim.domain.crontab_text import in_words, note_on
 from api_shim.domain.recurrence import Interval, Recurrence, next_times
 from api_shim.parsing.run_request import read_crontab, read_start, read_time_zone
-from api_shim.web.pages.visit import Here, render
+from api_shim.web.pages.visit import Here
 from approval_gate.errors import Invalid
 
 router = APIRouter(prefix="/signoff/crontab")
@@ -28,23 +27,23 @@ class Preview:
         words: when it fires, in words.
         note: what people may not expect of it; empty if there is nothing to say.
         zone: the IANA name of its time zone.
-        days: the next times, each with its day of the week.
+        times: the next times.
         fault: why the crontab or the time zone is invalid; empty if both are valid.
     """
 
     words: str = ""
     note: str = ""
     zone: str = "UTC"
-    days: tuple[tuple[str, datetime], ...] = ()
+    times: tuple[datetime, ...] = ()
     fault: str = ""
 
 
 @router.get("")
 async def previewed(here: Here) -> Response:
     query = here.request.query_params
-    zone = query.get("time_zone") or here.use.schedules.zone
+    zone = query.get("time_zone") or here.zone
     shown = preview(query.get("crontab", ""), zone, query.get("start_time", ""), here.use.clock())
-    return render("_crontab.html", 400 if shown.fault else 200, preview=shown)
+    return here.part("_crontab.html", 400 if shown.fault else 200, preview=shown)
 
 
 def preview(crontab: str, zone: str, start_time: str, now: datetime) -> Preview:
@@ -65,6 +64,5 @@ def preview(crontab: str, zone: str, start_time: str, now: datetime) -> Preview:
     except Invalid:
         start = now
     recurrence = Recurrence(interval=Interval.CUSTOM, start_time=start, time_zone=zone, crontab=crontab)
-    times = next_times(recurrence, now, SHOWN)
-    days = tuple((f"{time.astimezone(ZoneInfo(zone)):%A}", time) for time in times)
-    return Preview(words=in_words(crontab), note=note_on(crontab), zone=zone, days=days)
+    times = tuple(next_times(recurrence, now, SHOWN))
+    return Preview(words=in_words(crontab), note=note_on(crontab), zone=zone, times=times)

@@ -1,4 +1,4 @@
-"""The form that edits a scheduled job: its initial values, and the changes that were typed.
+"""The forms that edit a scheduled job and that copy it: their initial values, and the changes that were typed.
 
 * The inputs have the same fields as in the form that runs the Job (``run_form``).
 * Only fields that were edited are changed, so that saving does not undo changes that others made meanwhile. The form
@@ -12,14 +12,18 @@ Contract 10.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
+from api_shim.parsing.run_request import MAX_NAME
 from api_shim.web.pages.run_form import Field, Typed, as_typed, first, read_request
 
-OWN = ("name", "crontab", "start_time", "time_zone", "misfire", "queue")
+OWN = ("name", "interval", "crontab", "start_time", "time_zone", "misfire", "queue")
+COPY = " (copy)"
 WAS = "was"
 """The field with the name that the form showed."""
 NAMED = {"queue": "task_queue"}
@@ -37,6 +41,7 @@ def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
     at = f"{start:%Y-%m-%dT%H:%M:%S}" if start.second else f"{start:%Y-%m-%dT%H:%M}"
     own = {
         "name": row.name,
+        "interval": str(row.interval),
         "crontab": row.crontab,
         "start_time": "" if row.immediate else at,
         "time_zone": row.time_zone,
@@ -44,6 +49,26 @@ def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
         "queue": row.queue,
     }
     return {**{name: [text] for name, text in own.items()}, **as_typed(fields, row.inputs)}
+
+
+def copied(row: ScheduledJob, fields: Collection[Field], due: datetime | None, now: datetime) -> Typed:
+    """Return the initial values of the form for another scheduled job like this one.
+
+    Args:
+        row: the scheduled job.
+        fields: the fields of the Job's variables, as far as its inputs may be shown.
+        due: when it fires next; None for never.
+        now: the current time: a start that has passed gives way to the next firing, or to none.
+    """
+    start = row.start_time if row.start_time > now else due
+    again = replace(row, start_time=start or row.start_time, immediate=row.immediate or start is None)
+    interval = Interval.IMMEDIATELY if row.immediate else row.interval
+    return {**shown(again, fields), "interval": [interval], "name": [copy_name(row.name)]}
+
+
+def copy_name(name: str) -> str:
+    """Return a name for a copy, which is not longer than a name may be."""
+    return f"{name[: MAX_NAME - len(COPY)]}{COPY}"
 
 
 def changed(typed: Typed, row: ScheduledJob, job: Job, fields: Collection[Field]) -> Mapping[str, Any]:
@@ -60,7 +85,10 @@ def changed(typed: Typed, row: ScheduledJob, job: Job, fields: Collection[Field]
     if "name" in texts and texts["name"] == first(typed, WAS):
         del texts["name"]
     differ = {name: text for name, text in texts.items() if text != first(stands, name)}
-    if "time_zone" in differ and row.interval is not Interval.CUSTOM and texts.get("start_time"):
+    interval = texts.get("interval", row.interval)
+    if interval != Interval.CUSTOM:
+        differ.pop("crontab", None)
+    if "time_zone" in differ and interval != Interval.CUSTOM and texts.get("start_time"):
         differ["start_time"] = texts["start_time"]
     body: dict[str, Any] = {NAMED.get(name, name): text for name, text in differ.items()}
     if any(_differs(field, typed, stands) for field in fields):

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.crontab import WEEKDAYS
 from api_shim.domain.crontab_text import in_words
 from api_shim.domain.model import Job, ScheduledJob, SwitchedOff
-from api_shim.domain.recurrence import Interval, cron_spec
+from api_shim.domain.recurrence import Interval, cron_spec, plain_zone
 from api_shim.services.forecast import ScheduleStatus
+from api_shim.web.pages.reader import local, told
 from api_shim.web.pages.template_filters import exact
 
 STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
@@ -55,6 +55,7 @@ FIELDS = {
     "time_zone": "time zone",
     "queue": "queue",
     "crontab": "crontab",
+    "interval": "schedule type",
     "misfire": "missed runs",
     "name": "name",
 }
@@ -101,31 +102,27 @@ def schedule(row: ScheduledJob) -> str:
     if row.immediate:
         return "once, as soon as it is approved"
     if row.one_off:
-        return f"once, at {clock(row.start_time, row.time_zone)} {row.time_zone}"
+        return f"once, at {told(row.start_time)}"
+    zone = plain_zone(row.time_zone)
     minute, hour, _day, _month, weekday = cron_spec(row.recurrence).cron.split()
     match row.interval:
         case Interval.HOURLY:
             # The crontab is in UTC, and the offset of some zones is not a whole number of hours.
-            past = clock(row.start_time.replace(minute=int(minute)), row.time_zone)[-2:]
-            return f"every hour at {past} minutes past"
+            past = local(row.start_time.replace(minute=int(minute)), row.time_zone)
+            return f"every hour at {past:%M} minutes past"
         case Interval.DAILY:
-            return f"every day at {int(hour):02}:{int(minute):02} {row.time_zone}"
+            return f"every day at {int(hour):02}:{int(minute):02} {zone}"
         case Interval.WEEKLY:
-            return f"every {WEEKDAYS[int(weekday)]} at {int(hour):02}:{int(minute):02} {row.time_zone}"
+            return f"every {WEEKDAYS[int(weekday)]} at {int(hour):02}:{int(minute):02} {zone}"
         case _:
             said = in_words(row.crontab)
-            return f"{said[0].lower()}{said[1:]}, {row.time_zone}"
+            return f"{said[0].lower()}{said[1:]}, {zone}"
 
 
-def clock(time: datetime, zone: str) -> str:
-    """Return the local date and time in a zone."""
-    return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
-
-
-def switched_off(mark: SwitchedOff, zone: str) -> str:
+def switched_off(mark: SwitchedOff) -> str:
     """Return who has switched the approval of a Job off, as a sentence."""
     by = f" by {mark['by']}" if mark["by"] else ""
-    at = f" on {clock(datetime.fromisoformat(mark['at']), zone)}" if mark["at"] else ""
+    at = f" on {told(datetime.fromisoformat(mark['at']))}" if mark["at"] else ""
     return f"It was requested while approval of its Job was switched off{by}{at}."
 
 
@@ -149,15 +146,14 @@ EDITS = frozenset({EventType.CHANGED, EventType.ASSUMED, EventType.TRANSFERRED, 
 """The events after which a scheduled job has another version."""
 
 
-def last_change(events: Iterable[AuditEvent], zone: str) -> list[str]:
+def last_change(events: Iterable[AuditEvent]) -> list[str]:
     """Return what was changed last, as a sentence; nothing if no event tells, as of a change of the Job's code.
 
     Args:
         events: the events of a scheduled job, the newest first.
-        zone: the IANA name of the time zone that its time is told in.
     """
-    told = next((event for event in events if event.act in EDITS), None)
-    return [f"The last change: {happened(told)}, {clock(told.at, zone)}."] if told else []
+    newest = next((event for event in events if event.act in EDITS), None)
+    return [f"The last change: {happened(newest)}, {told(newest.at)}."] if newest else []
 
 
 def remark(event: AuditEvent) -> str:

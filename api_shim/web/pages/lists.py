@@ -25,6 +25,12 @@ def selected_in(form: FormData) -> list[UUID]:
     return [each for each in sent if each is not None]
 
 
+def versions_in(form: FormData) -> dict[UUID, str]:
+    """Return the versions of scheduled jobs that were shown, each sent behind its id."""
+    sent = (text.partition(" ") for text in form.getlist("seen") if isinstance(text, str))
+    return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
+
+
 def headings(columns: Iterable[tuple[str, str]], asked: Mapping[str, str], default: str) -> list[dict[str, str]]:
     """Return the headings of the columns of a list, each with the link that sorts by it.
 

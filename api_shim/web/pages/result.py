@@ -29,7 +29,7 @@ from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.edit_form import told
 from api_shim.web.pages.result_log import LEVELS, followed, has_crashed, reasons, saved_log, shown_log
 from api_shim.web.pages.run_form import fields_of
-from api_shim.web.pages.visit import Here, Posted, Visit, render
+from api_shim.web.pages.visit import Here, Posted, Visit
 from approval_gate.errors import GateError, NotFound, sentences
 from approval_gate.model import ObjectType
 
@@ -113,7 +113,7 @@ async def follow(result_id: UUID, here: Here) -> Response:
     sight = await here.use.result_views.sight(here.actor, result)
     now = here.use.clock()
     # Rendered without the layout: the pending notice of the session is for the next full page.
-    return render("_following.html", sight=sight, sections=sections, now=now)
+    return here.part("_following.html", sight=sight, sections=sections, now=now)
 
 
 @router.get("/{result_id}/log")
@@ -133,12 +133,11 @@ def _about(sight: ResultSight, tx: Transaction) -> dict[str, Any]:
 
     Inputs that may be sensitive are left out.
     """
-    result, scheduled = sight.row, sight.scheduled
+    result = sight.row
     shown = {} if result.sensitive else result.inputs or {}
     job = tx.get(Job, id=result.job_id) if result.job_id else None
     return {
         "sight": sight,
-        "zone": scheduled.time_zone if scheduled else "UTC",
         "inputs": [*_labelled(shown, job)],
     }
 

@@ -2,7 +2,8 @@
 
 * Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
 * A link may fill the form in: ``?variable=value``, as often as it has values. It sends nothing.
-* ``?from=<id>`` fills it in with what is kept of an earlier run, and says what is not.
+* ``?from=<id>`` fills it in with what is kept of an earlier run, and says what is not; ``?scheduled-job=<id>`` with all
+  that a scheduled job has, for another one like it.
 * A refused request returns the form as it was typed, with each fault beside its field.
 * A file has to be chosen again then: browsers put none into a form.
 * The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
@@ -17,11 +18,13 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api_shim.domain.model import Job
 from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.parsing.fields import read_id
 from api_shim.services.results import Again
 from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.errors import status_of
+from api_shim.web.pages import edit_form
 from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.crontab import Preview, preview
 from api_shim.web.pages.object_fields import offered
@@ -44,6 +47,7 @@ from api_shim.web.pages.run_form import (
     typed_in,
 )
 from api_shim.web.pages.visit import Here, PostedWithFiles, Visit
+from approval_gate import policy
 from approval_gate.errors import GateError, Invalid, NotFound
 from approval_gate.model import ObjectType
 
@@ -59,6 +63,8 @@ LABELS = {
 }
 """The labels of the fields that are not variables."""
 OWN = tuple(name for name in LABELS if name != "queue")
+COPIED = "scheduled-job"
+"""The parameter of a link that names the scheduled job to copy; no variable can be called so."""
 UNSERVED = "No worker is running on the queue {queue}. Requests for it are refused until one starts."
 SILENT = "Prefect is not responding, so it is not known whether a worker is running. Try again later."
 
@@ -69,16 +75,33 @@ async def form(job_id: UUID, here: Here) -> Response:
     fields = fields_of(offer.job)
     query = here.request.query_params
     asked = {name: query.getlist(name) for name in query}
-    again = await _again(here, job_id)
-    kept = {} if again is None else _kept(again, fields)
-    typed = {**typed_at_first(fields, offer.zone), **kept, **filled_in(fields, asked)}
+    again, copied = await _again(here, job_id), await _copied(here, offer.job, fields, query.get(COPIED, ""))
+    kept = copied if again is None else _kept(again, fields)
+    typed = {**typed_at_first(fields, here.zone), **kept, **filled_in(fields, asked)}
     return await _show(here, offer, fields, typed, {}, again=again)
+
+
+async def _copied(here: Visit, job: Job, fields: list[Field], named: str) -> Typed:
+    """Return what the form has from the scheduled job that a link names; nothing if it names none.
+
+    Raises:
+        NotFound: there is none of this Job, or none that the visitor may view.
+    """
+    if not named:
+        return {}
+    if (scheduled_id := read_id(named)) is None:
+        raise policy.missing(ObjectType.SCHEDULED_JOB)
+    found = await here.use.schedule_views.detail(here.actor, scheduled_id)
+    if found.case.job.id != job.id:
+        raise policy.missing(ObjectType.SCHEDULED_JOB)
+    told = [] if found.case.row.hides_inputs(job) else [field for field in fields if field.kind != "file"]
+    return edit_form.copied(found.case.row, told, found.prospect.due, here.now)
 
 
 @router.post("/preview")
 async def previewed(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
     offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
-    zone = first(typed, "time_zone") or offer.zone
+    zone = first(typed, "time_zone") or here.zone
     shown = preview(first(typed, "crontab"), zone, first(typed, "start_time"), here.use.clock())
     return await _show(here, offer, fields_of(offer.job), typed, {}, shown=shown)
 

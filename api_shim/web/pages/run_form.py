@@ -240,7 +240,7 @@ def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
 
     Args:
         fields: the fields of the variables.
-        zone: the IANA name of the server's time zone.
+        zone: the IANA name of the time zone of whoever fills it in.
     """
     return {
         **{field.name: list(field.initial) for field in fields},

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api_shim.domain.files import file_variables
 from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.domain.query import Condition
-from api_shim.domain.recurrence import Interval, time_zones
+from api_shim.domain.recurrence import time_zones
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedule_views import Detail
@@ -28,7 +28,18 @@ from api_shim.web.pages import edit_form, labels
 from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run import LABELS
-from api_shim.web.pages.run_form import MISFIRES, OBJECTS, Faults, Field, Typed, faults_in, fields_of, first, typed_in
+from api_shim.web.pages.run_form import (
+    INTERVALS,
+    MISFIRES,
+    OBJECTS,
+    Faults,
+    Field,
+    Typed,
+    faults_in,
+    fields_of,
+    first,
+    typed_in,
+)
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
@@ -97,7 +108,7 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
     except Outdated as error:
         # What was typed stays; who saves it again has been told what they write over.
         found = await here.use.schedule_views.detail(here.actor, scheduled_id)
-        faults = faults_in([[*_refusal(error, found)]], _present(row, fields))
+        faults = faults_in([[*_refusal(here, error, found)]], _present(row, fields))
         return await _form(here, found, fields, typed, faults, found.case.version, status_of(error))
     except GateError as error:
         faults = faults_in([error.detail], _present(row, fields))
@@ -117,9 +128,10 @@ async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: s
     return await here.go(f"/signoff/scheduled-jobs/{scheduled_id}", notice)
 
 
-def _refusal(error: GateError, found: Detail) -> list[str]:
+def _refusal(here: Visit, error: GateError, found: Detail) -> list[str]:
     """Return why an action was refused, and if something else was shown, what has changed since."""
-    since = labels.last_change(found.events, found.case.row.time_zone) if isinstance(error, Outdated) else []
+    with here.reading():
+        since = labels.last_change(found.events) if isinstance(error, Outdated) else []
     return [*sentences(error.detail), *since]
 
 
@@ -134,7 +146,7 @@ async def _page(here: Visit, scheduled_id: UUID, error: GateError | None = None,
         row=found.case.row,
         job=found.case.job,
         version=found.case.version,
-        faults=[] if error is None else _refusal(error, found),
+        faults=[] if error is None else _refusal(here, error, found),
         receiver=receiver,
         troubles=_troubles(found),
         explained=await here.use.explainer.explain(here.actor, by, None),
@@ -190,7 +202,7 @@ def _fields(found: Detail) -> list[Field]:
 
 def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
     """Return the ids of the form fields on the page, beside which a fault can be shown."""
-    without = set() if row.interval is Interval.CUSTOM else {"crontab"}
+    without = {"crontab", "interval"} if row.one_off else set()
     return {field.id for field in fields} | {*edit_form.OWN} - without
 
 
@@ -212,7 +224,7 @@ async def _form(
         faults=faults,
         labels={**LABELS, **{field.id: field.label for field in fields}},
         why_no_inputs=policy.why_not(found.may["change_inputs"], hidden=policy.NO_PERMISSION),
-        has_crontab=row.interval is Interval.CUSTOM,
+        intervals=[] if row.one_off else [(each, label) for each, (label, _) in INTERVALS.items() if each.recurring],
         asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
         zones=time_zones(),
         misfires=MISFIRES,

@@ -1,5 +1,6 @@
-"""``/signoff/scheduled-jobs``: the list, a timeline of the next 24 hours, and deletion of several at once.
+"""``/signoff/scheduled-jobs``: the list, and deletion of several at once.
 
+* What has no owner is named above every view: it does not run until somebody takes it over.
 * The query holds the search, the filters, the order and the page, so that a list can be bookmarked.
 * Deletion is confirmed on a page of its own, which lists only what the visitor may delete. It applies to the versions
   that were shown; if one has changed since, nothing is deleted, and the page says which.
@@ -8,87 +9,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.datastructures import FormData
 from starlette.responses import Response
 
+from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.query import Condition
-from api_shim.domain.recurrence import check_time_zone
-from api_shim.parsing.fields import read_count, read_id
+from api_shim.parsing.fields import read_count
 from api_shim.parsing.filters import read_sort
 from api_shim.services.forecast import ScheduleStatus
-from api_shim.services.schedule_views import Day
-from api_shim.store import Listing
+from api_shim.services.schedule_views import Sight
+from api_shim.store import Listing, Page
 from api_shim.web.errors import status_of
-from api_shim.web.pages.lists import asked_in, headings, selected_in
-from api_shim.web.pages.timeline import draw
+from api_shim.web.pages.lists import headings, selected_in, versions_in
+from api_shim.web.pages.schedule_filters import conditions_of, filters, filters_in, link, listing_of
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
-from approval_gate.constraints import Lookup, Op
-from approval_gate.errors import Invalid, Outdated
-from approval_gate.lifecycle import ApprovalState
+from approval_gate.errors import Outdated
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/signoff/scheduled-jobs")
 HOME = "/signoff/scheduled-jobs"
-SHOWN = 25
-ASKED = ("q", "job", "owner", "state", "zone", "sort")
-"""The parameters of the query, except for ``offset``."""
-
-STATES: Mapping[str, tuple[str, tuple[tuple[str, Op, Any], ...]]] = {
-    "enabled": ("Enabled", (("enabled", Op.EXACT, True),)),
-    "waits": (
-        "Waiting for approval",
-        (("enabled", Op.EXACT, True), ("approval_state", Op.IN, (ApprovalState.PENDING,))),
-    ),
-    "disabled": ("Disabled", (("enabled", Op.EXACT, False),)),
-    "ownerless": ("Owner removed", (("user", Op.ISNULL, True),)),
-}
-"""The choices of the state filter: label and conditions."""
+FURTHER = ("sort", "limit")
+"""The parameters of the query besides the filters, except for ``offset``."""
+ORPHANS = 5
+"""How many scheduled jobs without an owner are named above the list."""
 
 COLUMNS = (
     ("name", "Name"),
     ("job_model", "Job"),
     ("user", "Owner"),
-    ("", "State"),
+    ("enabled", "State"),
     ("last_run_at", "Last run"),
 )
-"""The columns: field to sort by (empty if the column cannot be sorted) and heading."""
+"""The columns: field to sort by, and heading."""
 
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    asked = asked_in(here.request.query_params, ASKED)
-    listing = Listing(
-        where=_conditions(asked),
-        search=asked.get("q", ""),
+    asked, views = filters_in(here.request.query_params, FURTHER), conditions_of(here.actor)
+    view = asked.get("view", "")
+    every = listing_of(asked, here.page_size)
+    listing = replace(
+        every,
+        where=(*every.where, *views[view]),
         sort=read_sort(ObjectType.SCHEDULED_JOB, [asked.get("sort", ""), "name"]),
-        limit=SHOWN,
         offset=read_count(here.request.query_params.get("offset", "")),
     )
-    page = await here.use.schedule_views.page(here.actor, listing)
-    day = await here.use.schedule_views.day(here.actor, listing)
-    zone = _zone(asked.get("zone", ""), here.use.schedule_views.zone)
+    counts = await here.use.schedule_views.counts(here.actor, every, views)
     return await here.show(
         "scheduled_jobs.html",
-        page=page,
+        page=await here.use.schedule_views.page(here.actor, listing),
         listing=listing,
-        asked=asked,
         query=urlencode(asked),
-        narrowed=bool(asked.keys() - {"sort", "zone"}),
         columns=headings(COLUMNS, asked, "name"),
-        jobs=await here.use.schedule_views.jobs(here.actor),
-        states={name: called for name, (called, _conditions) in STATES.items()},
-        day=day,
-        picture=draw(day, zone),
-        zone=zone,
-        zones=_zones(day, zone, here.use.schedule_views.zone),
+        orphans=await _orphans(here, every, views, counts) if view != "ownerless" else None,
+        sizes=PAGE_SIZES,
+        size=here.page_size,
+        as_calendar=link({name: text for name, text in asked.items() if name not in FURTHER}),
         Standing=ScheduleStatus,
+        **await filters(here, asked, counts),
     )
+
+
+async def _orphans(
+    here: Visit, every: Listing, views: Mapping[str, tuple[Condition, ...]], counts: Mapping[str, int]
+) -> Page[Sight] | None:
+    """Return the first scheduled jobs of a list that have no owner; None if all have one."""
+    if not counts["ownerless"]:
+        return None
+    lost = replace(every, where=(*every.where, *views["ownerless"]), limit=ORPHANS)
+    return await here.use.schedule_views.page(here.actor, lost)
 
 
 @router.post("/delete")
@@ -98,7 +92,7 @@ async def delete(here: Here, form: Posted) -> Response:
     if not ids:
         return await here.go(back, "Select the scheduled jobs to delete.")
     found = await here.use.schedule_views.deletable(here.actor, ids)
-    rows, seen = [row for row, _ in found], _seen(form)
+    rows, seen = [row for row, _ in found], versions_in(form)
     others = len(set(ids)) - len(rows)
     if text_of(form, "confirmed") != "yes":
         # The page that led here may have shown more of it than this one does.
@@ -133,31 +127,3 @@ async def _confirm(
         back=back,
         faults=[f"“{row.name}” has changed since it was shown to you." for row, _ in found if str(row.id) in changed],
     )
-
-
-def _seen(form: FormData) -> dict[UUID, str]:
-    """Return the versions that were shown, each sent behind its id."""
-    sent = (text.partition(" ") for text in form.getlist("seen") if isinstance(text, str))
-    return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
-
-
-def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
-    tests: list[tuple[str, Op, Any]] = []
-    if (job := read_id(asked.get("job", ""))) is not None:
-        tests.append(("job_model", Op.IN, (job,)))
-    if owner := asked.get("owner"):
-        tests.append(("user__username", Op.ICONTAINS, owner))
-    if (state := STATES.get(asked.get("state", ""))) is not None:
-        tests += state[1]
-    return tuple(Condition(tests=(Lookup(path=path, op=op, value=value),)) for path, op, value in tests)
-
-
-def _zone(asked: str, default: str) -> str:
-    try:
-        return check_time_zone(asked) if asked else default
-    except Invalid:
-        return default
-
-
-def _zones(day: Day, *others: str) -> list[str]:
-    return sorted({"UTC", *others, *(lane.row.time_zone for lane in day.lanes)})

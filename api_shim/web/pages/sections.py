@@ -42,7 +42,10 @@ class Section:
 USERS = Section("users", "Users", ObjectType.USER)
 GROUPS = Section("groups", "Groups", ObjectType.GROUP)
 PERMISSIONS = Section("permissions", "Permissions", ObjectType.PERMISSION)
-SECTIONS = (USERS, GROUPS, PERMISSIONS)
+WORKERS = Section("workers", "Workers")
+AUDIT = Section("audit", "Audit")
+SYSTEM = Section("system", "System")
+SECTIONS = (USERS, GROUPS, PERMISSIONS, WORKERS, AUDIT, SYSTEM)
 
 
 def sections_for(actor: Actor) -> list[Section]:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from markupsafe import Markup, escape
 
 from api_shim.domain.model import Status
+from api_shim.domain.recurrence import plain_zone
+from api_shim.web.pages import reader
 from flows.files import GivenFile, is_reference
 
 WORDS = {
@@ -27,20 +28,36 @@ LONGEST_TABLE, WIDEST_TABLE = 500, 8
 """Maximum numbers of rows and columns of a result that is shown as a table."""
 
 
-def moment(time: datetime | None, zone: str = "UTC") -> Markup:
-    """Return the local time in a zone as a ``<time>`` element, which scripts can convert to the reader's zone."""
+def moment(time: datetime | None, ago: bool = False) -> Markup:
+    """Return a time in the zone of the reader as a ``<time>`` element, which tells it in UTC too.
+
+    Args:
+        time: the time; None for a dash.
+        ago: whether to tell beside it how long ago it was.
+    """
     if time is None:
         return Markup("–")
-    local, zone = _local(time, zone)
-    shown = f"{local:%Y-%m-%d %H:%M:%S} {zone}" if local.second else f"{local:%Y-%m-%d %H:%M} {zone}"
-    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), shown)
+    now = reader.reader().now if ago else None
+    shown = _element(time, reader.told(time))
+    return shown if now is None else Markup('{} <span class="ago">{}</span>').format(shown, _distance(now - time))
 
 
-def _local(time: datetime, zone: str) -> tuple[datetime, str]:
-    try:
-        return time.astimezone(ZoneInfo(zone)), zone
-    except (ZoneInfoNotFoundError, ValueError):
-        return time.astimezone(UTC), "UTC"
+def weekday(time: datetime, zone: str = "") -> str:
+    """Return the day of the week of a time in a zone, by default that of the reader."""
+    return f"{reader.local(time, zone):%A}"
+
+
+def elsewhere(time: datetime, zone: str) -> str:
+    """Return a time in another zone than the reader's, with its day of the week; empty if the clocks are the same."""
+    there = reader.local(time, zone)
+    if there.utcoffset() == reader.local(time).utcoffset():
+        return ""
+    return f"{there:%A %H:%M} in {plain_zone(zone)}"
+
+
+def _element(time: datetime, shown: str) -> Markup:
+    exactly, in_utc = time.astimezone(UTC).isoformat(), reader.in_utc(time)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exactly, in_utc, shown)
 
 
 def duration(span: timedelta) -> str:
@@ -65,14 +82,18 @@ def ago(time: datetime | None, now: datetime) -> Markup:
     """
     if time is None:
         return Markup("–")
-    seconds = (now - time).total_seconds()
+    element = Markup('<time class="ago" datetime="{}" title="{} ({})">{}</time>')
+    return element.format(time.isoformat(), reader.told(time), reader.in_utc(time), _distance(now - time))
+
+
+def _distance(since: timedelta) -> str:
+    seconds = since.total_seconds()
     size, unit = next((each for each in UNITS if abs(seconds) >= each[0]), (0, ""))
     count = int(abs(seconds) // size) if size else 0
     distance = f"{count} {unit}{'' if count == 1 else 's'}"
-    said = "just now" if seconds >= 0 else "in less than a minute"
     if count:
-        said = f"{distance} ago" if seconds >= 0 else f"in {distance}"
-    return Markup('<time class="ago" datetime="{}">{}</time>').format(time.isoformat(), said)
+        return f"{distance} ago" if seconds >= 0 else f"in {distance}"
+    return "just now" if seconds >= 0 else "in less than a minute"
 
 
 def pretty(value: Any) -> str:
@@ -131,9 +152,9 @@ def exact(value: Any) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
 
 
-def on_the_clock(time: datetime, zone: str = "UTC") -> Markup:
-    """Return the local time of day in a zone, as a ``<time>`` element."""
-    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), f"{_local(time, zone)[0]:%H:%M:%S}")
+def on_the_clock(time: datetime) -> Markup:
+    """Return the time of day in the zone of the reader, as a ``<time>`` element."""
+    return _element(time, f"{reader.local(time):%H:%M:%S}")
 
 
 def read_moment(text: str) -> datetime:
@@ -148,6 +169,9 @@ def lines(text: str | None) -> Markup:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
+    "weekday": weekday,
+    "elsewhere": elsewhere,
+    "zone_name": plain_zone,
     "ago": ago,
     "duration": duration,
     "pretty": pretty,

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,10 +20,12 @@ from api_shim.parsing.fields import read_id
 from api_shim.services.account_views import Seen
 from api_shim.services.accounts import linked
 from api_shim.services.given_approvals import told as told_approvals
+from api_shim.services.sessions import may_have_password
 from api_shim.store import Listing
 from api_shim.web.pages.account import LABELS as TOKEN_LABELS
 from api_shim.web.pages.account import REVOKED, revocation, token_fields
 from api_shim.web.pages.administration import asked_page, refused, section_router, show, told
+from api_shim.web.pages.lists import versions_in
 from api_shim.web.pages.permission_text import granted
 from api_shim.web.pages.run_form import first, typed_in
 from api_shim.web.pages.sections import USERS
@@ -128,6 +130,25 @@ async def revoke(user_id: UUID, token_id: UUID, here: Here, _form: Posted) -> Re
     return await here.go(_at(user_id), REVOKED)
 
 
+@router.post("/{user_id}/transfer")
+async def transfer(user_id: UUID, here: Here, form: Posted) -> Response:
+    departure = await here.use.accounts.departure(here.actor, {"id": user_id})
+    owner, shown = text_of(form, "owner").replace("\0", "").strip(), versions_in(form)
+    kept = []
+    for row in departure.scheduled:
+        if row.id in shown:
+            to = {"username": owner}
+            try:
+                await here.use.ownership.transfer(here.actor, {"id": row.id}, to, shown[row.id])
+            except GateError as error:
+                kept.append(f"{row.name}: {error}")
+    if kept:
+        return await _removal(here, user_id, kept=kept, owner=owner)
+    return await here.go(
+        f"{_at(user_id)}/remove", f"{owner} owns them now." if shown else "There was nothing to transfer."
+    )
+
+
 @router.get("/{user_id}/remove")
 async def ask_to_remove(user_id: UUID, here: Here) -> Response:
     return await _removal(here, user_id)
@@ -189,6 +210,7 @@ async def _page(
         groups=groups,
         may=await views.may(here.actor, USER, user_id),
         granted=granted,
+        takes_password=may_have_password(seen.thing, here.sessions.rules),
         held=await views.held(here.actor, USER, user_id),
         sees_permissions=here.actor.may(Action.VIEW, ObjectType.PERMISSION),
         tokens=await _tokens(here, user_id),
@@ -236,6 +258,19 @@ async def _revocation(here: Visit, user_id: UUID, token_id: UUID, error: GateErr
     return await revocation(here, token, _at(user_id), seen.thing.username, error, seen.thing.username)
 
 
-async def _removal(here: Visit, user_id: UUID, error: GateError | None = None) -> Response:
+async def _removal(
+    here: Visit, user_id: UUID, error: GateError | None = None, *, kept: Sequence[str] = (), owner: str = ""
+) -> Response:
+    """Show what a user would leave.
+
+    Args:
+        here: the visit.
+        user_id: the user.
+        error: why they could not be removed.
+        kept: what could not be transferred, and why.
+        owner: to whom.
+    """
     departure = await here.use.accounts.departure(here.actor, {"id": user_id})
-    return await show(here, "remove_user.html", USERS, error, departure=departure, refusal=told(error))
+    told_so = {"refusal": told(error), "kept": kept, "owner": owner}
+    # Some may have been transferred: what was not is no error of the whole.
+    return await show(here, "remove_user.html", USERS, error, departure=departure, **told_so)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hmac
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -34,6 +36,7 @@ from api_shim.web.credentials import address_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
+from api_shim.web.pages.reader import reading
 from api_shim.web.pages.sections import sections_for
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable, sentences
 from approval_gate.model import Actor
@@ -115,12 +118,28 @@ class Visit:
             "notice": notice,
             "prefect_away": self.use.readiness.prefect_away_since(),
             "services_away": self.use.readiness.services_away_since(),
-            "now": self.request.app.state.clock(),
+            "now": self.now,
+            "reader_zone": self.zone,
             **context,
         }
         if "waiting" not in shown:
             shown["waiting"] = await self.use.approval_queue.count(self.actor)
-        return render(template, status, **shown)
+        return self.part(template, status, **shown)
+
+    def part(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Render a part of a page for this visitor, for a script that puts it there."""
+        with self.reading():
+            return render(template, status, **context)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Have what is told within be told to this visitor, in their time zone."""
+        return reading(self.zone, self.now)
+
+    @property
+    def now(self) -> datetime:
+        """The current time."""
+        now: datetime = self.request.app.state.clock()
+        return now
 
     async def go(self, path: str, notice: str = "") -> Response:
         """Redirect to another page, which shows the notice."""

@@ -337,6 +337,7 @@ class Serializer:
             user=self._named(told.subject),
             may={asked: schemas.May(allowed=not reason, reason=reason) for asked, reason in reasons.items()},
             who={asked: [self._named(user) for user in users] for asked, users in told.people.items()},
+            others=dict(told.others),
             unfit=told.unfit,
             needs_force=told.needs_force,
             next_firing=told.next_firing,

@@ -20,7 +20,7 @@ from tests.strategies import crontabs, fires
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FIXED = "This field cannot be changed."
 OWNER = "The owner is changed by assuming ownership, or by a transfer."
-INTERVAL = "The interval cannot be changed; request another scheduled job."
+ONCE_OR_AGAIN = "What runs once cannot be made to run again and again, nor the other way round; request another one."
 NO_NAME = "Please provide a name for the job schedule."
 BAD_START = "Please enter a valid date and time greater than or equal to the current date and time."
 UNREADABLE = (
@@ -61,7 +61,11 @@ def refused(body: Any, row: ScheduledJob = LATE) -> Any:
         pytest.param(None, {"non_field_errors": ["Invalid data. Expected a dictionary, but got NoneType."]}, id="null"),
         pytest.param({"user": "bob"}, {"user": [OWNER]}, id="the owner"),
         pytest.param({"user": None}, {"user": [OWNER]}, id="the owner, to nobody"),
-        pytest.param({"interval": "daily"}, {"interval": [INTERVAL]}, id="the interval"),
+        pytest.param({"interval": "future"}, {"interval": [ONCE_OR_AGAIN]}, id="from again and again to once"),
+        pytest.param({"interval": "immediately"}, {"interval": [ONCE_OR_AGAIN]}, id="from again and again to now"),
+        pytest.param({"interval": "monthly"}, {"interval": ['"monthly" is not a valid choice.']}, id="to none"),
+        pytest.param({"interval": None}, {"interval": [NULL]}, id="to null"),
+        pytest.param({"interval": "daily", "crontab": "0 1 * * *"}, {"crontab": [ONLY_CUSTOM]}, id="and a crontab"),
         pytest.param(
             {"kwargs": {}}, {"kwargs": ["The inputs are changed as `data`."]}, id="the inputs by another name"
         ),
@@ -405,3 +409,40 @@ def test_who_names_no_receiver_is_told_to(body: object) -> None:
     with pytest.raises(Invalid) as caught:
         read_receiver(body)
     assert caught.value.detail == {"user": ["Give the name or the id of a user."]}
+
+
+# The interval
+
+
+@pytest.mark.parametrize(
+    ("row", "body", "changes"),
+    [
+        pytest.param(HOURLY, {"interval": "hourly"}, {}, id="as it is"),
+        pytest.param(HOURLY, {"interval": "weekly"}, {"interval": Interval.WEEKLY, "crontab": ""}, id="to weekly"),
+        pytest.param(LATE, {"interval": "daily"}, {"interval": Interval.DAILY, "crontab": ""}, id="from a crontab"),
+        pytest.param(
+            HOURLY,
+            {"interval": "custom", "crontab": "0 2 * * *"},
+            {"interval": Interval.CUSTOM, "crontab": "0 2 * * *"},
+            id="to a crontab, with a start that is to come",
+        ),
+        pytest.param(
+            replace(HOURLY, start_time=NOW - DAY),
+            {"interval": "custom", "crontab": "0 2 * * *"},
+            {"interval": Interval.CUSTOM, "crontab": "0 2 * * *", "start_time": first_time("0 2 * * *", "UTC", NOW)},
+            id="to a crontab, with a start that has passed",
+        ),
+        pytest.param(ONCE, {"interval": "future"}, {}, id="once, as it is"),
+    ],
+)
+def test_what_recurs_can_recur_at_another_interval(
+    row: ScheduledJob, body: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    edit = read(body, replace(row, time_zone="UTC"))
+    assert edit.fields == changes
+    assert edit.runs_otherwise is bool(changes)
+
+
+def test_a_crontab_is_needed_for_it_and_what_runs_once_stays_so() -> None:
+    assert refused({"interval": "custom"}, HOURLY) == {"crontab": ["This field is required."]}
+    assert refused({"interval": "daily"}, ONCE) == {"interval": [ONCE_OR_AGAIN]}

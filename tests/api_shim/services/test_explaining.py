@@ -332,7 +332,10 @@ def test_only_people_whom_one_may_see_are_named(plants: Plants, accounts: Any, s
         approver(plant, username)
     plant.change(user_of(plant, "zoe"), is_active=False)
     carol = person(plant, "carol", *APPROVER, *accounts)
-    told = names(explain(plant, carol, row))
+    explained = explain(plant, carol, row)
+    told = names(explained)
+    # Others are not named, but nobody takes them for nobody.
+    assert explained.others == dict.fromkeys(EXPLAINED, "dave" not in seen)
     everybody = sorted(seen)
     assert told["approve"] == told["assume_ownership"] == [name for name in everybody if name != "alice"]
     assert told["deny"] == told["dry_run"] == told["run"] == everybody

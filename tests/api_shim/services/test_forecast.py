@@ -10,7 +10,7 @@ import pytest
 
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.services.authorization import load_contexts
-from api_shim.services.forecast import HAD_ITS_TURN, Forecast, ScheduleStatus, due_within, forecasts, times_within
+from api_shim.services.forecast import HAD_ITS_TURN, Forecast, ScheduleStatus, due_within, forecasts
 from approval_gate.admission import JOB_DISABLED
 from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.api_shim.services.test_approvals import APPROVAL, HOURLY, LATER, asked, now_of, statements
@@ -100,13 +100,14 @@ def test_why_it_stops_is_the_reason_of_admission(plants: Plants) -> None:
     assert foreseen(plant, row)[0].why_not == JOB_DISABLED
 
 
-def test_the_firings_within_a_day(plants: Plants) -> None:
+def test_the_first_firing_within_a_time(plants: Plants) -> None:
     plant = plants.ready()
     once, nightly = asked(plant, LATER), asked(plant, NIGHTLY)
-    assert due_within(once, NOW, NOW + HOUR) is None
-    assert due_within(once, NOW, NOW + DAY) == NOW + HOUR
-    assert due_within(once, NOW + 2 * HOUR, NOW + DAY) == NOW + 2 * HOUR
-    assert due_within(nightly, NOW, NOW + HOUR) is None
-    assert [*times_within(once, NOW, NOW + DAY, 5)] == [NOW + HOUR]
-    assert [*times_within(nightly, NOW, NOW + 2 * DAY, 5)] == [TONIGHT, TONIGHT + DAY]
-    assert [*times_within(nightly, NOW, NOW + 2 * DAY, 1)] == [TONIGHT]
+    assert due_within(once, NOW, NOW + HOUR, NOW) is None
+    assert due_within(once, NOW, NOW + DAY, NOW) == NOW + HOUR
+    assert due_within(once, NOW + 2 * HOUR, NOW + DAY, NOW) is None
+    # What has not run when it was due is due now.
+    assert due_within(once, NOW + 2 * HOUR, NOW + DAY, NOW + 2 * HOUR) == NOW + 2 * HOUR
+    assert due_within(nightly, NOW, NOW + HOUR, NOW) is None
+    assert due_within(nightly, TONIGHT, TONIGHT + DAY, NOW) == TONIGHT
+    assert due_within(nightly, TONIGHT + HOUR, TONIGHT + 2 * DAY, NOW) == TONIGHT + DAY

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.recurrence import Interval
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import LANES, OFFERED, ScheduleViews
 from api_shim.store import Listing
@@ -37,22 +38,23 @@ from tests.api_shim.services.test_schedule_changes import NIGHTLY, approved, edi
 from tests.factories import NOW, make_scheduled
 
 ALL = Listing(limit=100)
+TOMORROW = (NOW, NOW + timedelta(days=1))
 NO = "You do not have permission to perform this action."
 
 
 def outlook(plant: Plant) -> ScheduleViews:
-    return ScheduleViews(store=plant.store, clock=lambda: plant.now, zone="Europe/Berlin")
+    return ScheduleViews(store=plant.store, clock=lambda: plant.now)
 
 
 def look(plant: Plant, what: str, who: Actor, *scheduled_job_event: Any) -> Any:
     return asyncio.run(getattr(outlook(plant), what)(who, *scheduled_job_event))
 
 
-@pytest.mark.parametrize("what", ["page", "day"])
-def test_who_may_view_no_scheduled_jobs_is_told_so(plants: Plants, what: str) -> None:
+@pytest.mark.parametrize(("what", "further"), [("page", ()), ("calendar", (TOMORROW,)), ("counts", ({},))])
+def test_who_may_view_no_scheduled_jobs_is_told_so(plants: Plants, what: str, further: tuple[Any, ...]) -> None:
     plant = plants.ready()
     with pytest.raises(Forbidden, match=NO):
-        look(plant, what, person(plant, "zoe"), ALL)
+        look(plant, what, person(plant, "zoe"), ALL, *further)
 
 
 def test_a_list_has_what_one_may_view_and_says_what_one_may_delete(plants: Plants) -> None:
@@ -84,7 +86,7 @@ def test_who_came_with_a_token_that_only_reads_deletes_nothing(plants: Plants) -
         look(plant, "deletable", zoe, [row.id])
 
 
-def test_a_list_and_a_day_ask_as_often_for_many_as_for_one(plants: Plants) -> None:
+def test_a_list_and_a_calendar_ask_as_often_for_many_as_for_one(plants: Plants) -> None:
     plant = plants.ready()
     zoe = person(plant, "zoe", may(SCHEDULED, VIEW, DELETE))
     plant.add(*(make_scheduled(plant.job, plant.user, start_time=NOW + HOUR) for _ in range(50)))
@@ -95,20 +97,39 @@ def test_a_list_and_a_day_ask_as_often_for_many_as_for_one(plants: Plants) -> No
         asked_for[limit] = len(said)
     assert asked_for[1] == asked_for[50] <= 15
     with statements(plant.store) as said:
-        look(plant, "day", zoe, Listing(limit=1))
+        look(plant, "calendar", zoe, Listing(limit=1), TOMORROW)
+        look(plant, "counts", zoe, Listing(limit=1), {"all": (), "none": ()})
     assert len(said) <= 15
 
 
-def test_a_day_has_what_fires_first_and_counts_the_others(plants: Plants) -> None:
+def test_a_calendar_has_what_fires_first_and_counts_the_others(plants: Plants) -> None:
     plant = plants.ready()
     late = [make_scheduled(plant.job, plant.user, start_time=NOW + HOUR * 30) for _ in range(3)]
     soon = [make_scheduled(plant.job, plant.user, start_time=NOW + timedelta(minutes=n)) for n in range(1, LANES + 3)]
     plant.add(*late, *soon, make_scheduled(plant.job, plant.user, enabled=False))
-    day = look(plant, "day", plant.actor, Listing(limit=1, offset=5))
+    day = look(plant, "calendar", plant.actor, Listing(limit=1, offset=5), TOMORROW)
     assert [lane.row.id for lane in day.lanes] == [row.id for row in soon[:LANES]]
     assert (day.more, day.partly) == (2, False)
-    assert [lane.times[0] for lane in day.lanes][:2] == [NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)]
+    minutes = [NOW + timedelta(minutes=n) for n in (1, 2)]
+    assert [lane.bands[0][0] for lane in day.lanes][:2] == minutes
     assert {lane.prospect.standing for lane in day.lanes} == {ScheduleStatus.FIRES}
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "fires"),
+    [
+        pytest.param(-2, -1, [], id="what is past"),
+        pytest.param(-1, 1, [], id="what is not yet"),
+        pytest.param(-1, 3, [2], id="what is partly past"),
+        pytest.param(24, 72, [26, 50], id="what is far"),
+    ],
+)
+def test_a_calendar_has_what_fires_in_it_from_now_on(plants: Plants, begin: int, end: int, fires: list[int]) -> None:
+    plant = plants.ready()
+    daily = {"interval": Interval.DAILY, "due_from": NOW, "time_zone": "UTC"}
+    plant.add(make_scheduled(plant.job, plant.user, start_time=NOW - HOUR * 22, **daily))
+    lanes = look(plant, "calendar", plant.actor, ALL, (NOW + begin * HOUR, NOW + end * HOUR)).lanes
+    assert [first for lane in lanes for first, _ in lane.bands] == [NOW + hours * HOUR for hours in fires]
 
 
 def test_one_that_one_may_not_see_is_not_there(plants: Plants) -> None:
@@ -128,7 +149,7 @@ def test_one_that_one_may_not_see_is_not_there(plants: Plants) -> None:
         pytest.param([may(SCHEDULED, DELETE)], {"delete"}, id="may delete it"),
         pytest.param([may(SCHEDULED, CHANGE)], {"change"}, id="may change it, and not run its Job"),
         pytest.param(
-            [may(SCHEDULED, CHANGE), may(JOB, RUN)], {"change", "change_times", "assume"}, id="may take it over"
+            [may(SCHEDULED, CHANGE), may(JOB, RUN)], {"change", "change_times", "assume", "copy"}, id="may take it over"
         ),
         pytest.param(
             [may(SCHEDULED, CHANGE), may(ObjectType.USER, CHANGE)], {"change", "transfer"}, id="may hand it over"

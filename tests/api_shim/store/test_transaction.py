@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, fault
 from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
-from api_shim.domain.query import Condition
+from api_shim.domain.query import FAILING, Condition
 from api_shim.store import Duplicate, Listing, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate.constraints import Lookup, Op, parse
@@ -293,6 +293,52 @@ def test_filter(filled: Store, rows: dict[str, ScheduledJob], asked: dict[str, A
 # What the loops ask
 
 
+FAILS = Condition(tests=(Lookup(path=FAILING, op=Op.EXACT, value=True),))
+MINE = Condition(tests=(Lookup(path="user__username", op=Op.EXACT, value="alice"),))
+
+
+def test_the_parts_of_a_list_are_counted_within_it(filled: Store, rows: dict[str, ScheduledJob]) -> None:
+    parts = {"all": (), "enabled": where({"enabled": [True]}), "both": (MINE, *where({"total_run_count": [1]}))}
+    with filled.transaction(write=False) as tx:
+        assert tx.counts(SCHEDULED, ADMIN, listing(), parts) == {"all": 6, "enabled": 5, "both": 2}
+        assert tx.counts(SCHEDULED, ADMIN, listing(search="nightly"), parts) == {"all": 1, "enabled": 1, "both": 1}
+        assert tx.counts(SCHEDULED, ADMIN, listing(where=(MINE,)), parts) == {"all": 3, "enabled": 3, "both": 2}
+        assert tx.counts(SCHEDULED, who_may({"name": "c"}), listing(), parts) == {"all": 1, "enabled": 1, "both": 0}
+        assert tx.counts(SCHEDULED, who_may(), listing(), parts) == {"all": 0, "enabled": 0, "both": 0}
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_what_fails_was_disabled_by_a_failure_or_failed_the_last_time(store: Store) -> None:
+    user, job = make_user(), make_job()
+
+    def scheduled(name: str, *statuses: Status, **to: Any) -> list[Any]:
+        row = make_scheduled(job, user, name=name, **to)
+        at = enumerate(statuses)
+        firings = ({"nominal_time": NOW + n * HOUR, "date_created": NOW + n * HOUR, "status": each} for n, each in at)
+        return [row, *(make_result(job, user, scheduled_job_id=row.id, **each) for each in firings)]
+
+    add(store, user, job)
+    for each in (
+        scheduled("has never run"),
+        scheduled("has gone well", Status.FAILURE, Status.SUCCESS),
+        scheduled("has failed", Status.SUCCESS, Status.FAILURE),
+        scheduled("has failed and runs again", Status.FAILURE, Status.STARTED),
+        scheduled("was disabled by a failure", failure="No owner.", enabled=False),
+        scheduled("has failed and is disabled", Status.FAILURE, enabled=False),
+    ):
+        add(store, *each)
+    dry_run = {"status": Status.FAILURE, "nominal_time": None, "date_created": NOW + 9 * HOUR}
+    with store.transaction() as tx:
+        [well] = tx.all(ScheduledJob, name="has gone well")
+        tx.add(make_result(job, user, scheduled_job_id=well.id, **dry_run))
+    failed = ["has failed", "has failed and runs again", "was disabled by a failure"]
+    assert names(store, ADMIN, where=(FAILS,), sort=("name",)) == failed
+    # Who may not view results is not told how they ended.
+    assert names(store, who_may(None), where=(FAILS,)) == ["was disabled by a failure"]
+
+
 def test_what_lags_is_what_prefect_has_not_followed(store: Store) -> None:
     behind, level = make_job(version=3, projected_version=2), make_job(version=2, projected_version=2)
     add(store, behind, level, *(make_scheduled(level, None, version=number) for number in (0, 1, 2)))
@@ -439,6 +485,40 @@ def test_events_are_read_in_parts_from_either_end(store: Store) -> None:
         newest = tx.newest_events(3)
     assert ["".join(each.name for each in part) for part in parts] == ["ab", "cd", "e", ""]
     assert "".join(each.name for each in newest) == "edc"
+
+
+def asks(path: str, op: Op, value: Any) -> Condition:
+    return Condition(tests=(Lookup(path=path, op=op, value=value),))
+
+
+@pytest.mark.parametrize(
+    ("where", "before", "found"),
+    [
+        pytest.param((), None, [4, 3, 2, 1], id="all, the newest first"),
+        pytest.param((), 3, [2, 1], id="those before one"),
+        pytest.param([asks("name", Op.ICONTAINS, "ONE")], None, [4, 1], id="in whatever letters"),
+        pytest.param([asks("act", Op.EXACT, "approval.denied")], None, [2], id="one act"),
+        pytest.param([asks("actor", Op.ICONTAINS, "zo"), asks("name", Op.ICONTAINS, "o")], None, [3, 1], id="both"),
+        pytest.param(
+            [asks("at", Op.GTE, NOW + timedelta(hours=1)), asks("at", Op.LT, NOW + timedelta(hours=3))],
+            None,
+            [3, 2],
+            id="between two times",
+        ),
+    ],
+)
+def test_events_are_asked_for_by_what_they_say(
+    store: Store, where: list[Condition], before: int | None, found: list[int]
+) -> None:
+    acts = (EventType.APPROVED, EventType.DENIED, EventType.APPROVED, EventType.APPROVED)
+    for hours, (act, name, actor) in enumerate(
+        zip(acts, ("one", "two", "two", "One"), ("zoe", "", "Zoe", ""), strict=True)
+    ):
+        with store.transaction() as tx:
+            tx.record(AuditEvent(at=NOW + timedelta(hours=hours), act=act, name=name, actor=actor))
+    with store.transaction(write=False) as tx:
+        assert [event.number for event in tx.asked_events(where, before, 50)] == found
+        assert [event.number for event in tx.asked_events(where, before, 1)] == found[:1]
 
 
 def test_a_frozen_transaction_reads_what_was_there_when_it_first_read(store: Store) -> None:

@@ -248,6 +248,28 @@ def test_a_run_that_is_about_to_be_recorded_is_viewed_by_who_may_view_its_schedu
     assert asked == [200, 404]
 
 
+def test_a_pool_or_queue_tells_whether_it_is_ready_to_who_may_view_a_deployment_there(viewed: Viewed) -> None:
+    pool = {"type": "process", "status": "READY", "is_paused": True, "base_job_template": {"secret": 1}}
+    viewed.answers |= {"work_pools/x y": pool, "work_pools/x y/queues/z": {**pool, "type": "?"}}
+    viewed.answers["deployments/filter"] = []
+    for path, told in (("work_pools/x y", POOL), ("work_pools/x y/queues/z", QUEUE)):
+        redacted = told.answer(f"/api/{path}")
+        assert viewed.ask("GET", f"/api/{path}", "limited").json() == redacted
+        asked = viewed.bodies["deployments/filter"]
+        assert asked["deployments"]["id"] == {"any_": [viewed.deployment_id("A")]}
+        assert asked["work_pools"] == {"name": {"any_": ["x y"]}}
+        assert asked["deployments"].get("work_queue_name") == (None if told is POOL else {"any_": ["z"]})
+    viewed.answers["deployments/filter"] = [{"id": viewed.deployment_id("A")}]
+    for path, told, more in (
+        ("work_pools/x y", POOL, {"type": "process"}),
+        ("work_pools/x y/queues/z", QUEUE, {}),
+    ):
+        shown = told.answer(f"/api/{path}") | {"status": "READY", "is_paused": True} | more
+        assert viewed.ask("GET", f"/api/{path}", "limited").json() == shown
+    del viewed.answers["work_pools/x y"]
+    assert viewed.ask("GET", "/api/work_pools/x y", "limited").json() == POOL.answer("/api/work_pools/x y")
+
+
 SECRETS: Mapping[tuple[str, str], tuple[int, Any]] = {
     ("GET", "admin/settings"): (200, NO_SETTINGS.answer),
     ("POST", "block_documents/filter"): (200, []),
@@ -260,6 +282,7 @@ SECRETS: Mapping[tuple[str, str], tuple[int, Any]] = {
 
 def test_what_is_not_ours_needs_the_permission_to_view_prefect(viewed: Viewed) -> None:
     refused = (403, {"detail": MAY_NOT_VIEW})
+    viewed.answers["deployments/filter"] = []
     rows = [
         ("GET", "variables/name/x", refused),
         ("GET", "automations/x", refused),

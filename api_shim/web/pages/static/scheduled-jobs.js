@@ -1,10 +1,10 @@
 // Adds a checkbox that selects everything in a list on the page.
 "use strict";
 
-document.querySelectorAll("form[data-select]").forEach((form) => {
+const prepare = (form) => {
   const boxes = [...form.querySelectorAll("input[name=id]")];
-  const button = form.querySelector("button.bad");
-  if (!boxes.length || !button) return;
+  const buttons = [...form.querySelectorAll(".below button")].map((button) => [button, button.textContent]);
+  if (!boxes.length || !buttons.length) return;
 
   const all = document.createElement("input");
   all.type = "checkbox";
@@ -13,7 +13,7 @@ document.querySelectorAll("form[data-select]").forEach((form) => {
 
   const count = () => {
     const selected = boxes.filter((box) => box.checked).length;
-    button.textContent = selected ? `Delete Selected (${selected})` : "Delete Selected";
+    buttons.forEach(([button, text]) => (button.textContent = selected ? `${text} (${selected})` : text));
     all.checked = selected === boxes.length;
     all.indeterminate = selected > 0 && !all.checked;
   };
@@ -24,4 +24,9 @@ document.querySelectorAll("form[data-select]").forEach((form) => {
   form.addEventListener("change", count);
   // The browser may restore the earlier selection.
   window.addEventListener("pageshow", count);
-});
+  count();
+};
+
+document.querySelectorAll("form[data-select]").forEach(prepare);
+// A list that a script has put in the place of another one.
+document.addEventListener("replaced", (event) => event.target.querySelectorAll("form[data-select]").forEach(prepare));

@@ -29,9 +29,3 @@ window.addEventListener("pageshow", (event) => {
   const secure = location.protocol === "https:" ? "; secure" : "";
   if (timeZone) document.cookie = `signoff_zone=${timeZone}; path=/signoff; max-age=31536000; samesite=lax${secure}`;
 }
-
-// Show each time in the reader's own time zone as well.
-document.querySelectorAll("time[datetime]").forEach((time) => {
-  const moment = new Date(time.dateTime);
-  if (!Number.isNaN(moment.valueOf())) time.title = `${moment.toLocaleString()} (your time)`;
-});

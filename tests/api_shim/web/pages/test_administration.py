@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from fastapi.routing import APIRoute
 
-from api_shim.domain.accounts import Group, Password, Permission, Token, User, UserGroup
+from api_shim.domain.accounts import Group, Password, Permission, Token, User, UserGroup, WorkerAccount
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import ScheduledJob
+from api_shim.keys import PREFIX
+from api_shim.services.audit_trail import AuditTrail
+from api_shim.settings import Settings, SignInRules, shown_settings
 from api_shim.store import Store
 from api_shim.web.pages import ROUTERS
 from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
@@ -23,6 +31,7 @@ from tests.factories import NOW, make_scheduled, make_user
 
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 USERS, GROUPS, PERMISSIONS = (f"{ADMINISTRATION}/{path}" for path in ("users", "groups", "permissions"))
+WORKERS, AUDIT, SYSTEM = (f"{ADMINISTRATION}/{path}" for path in ("workers", "audit", "system"))
 NEW_PASSWORD = "battery staple"
 
 
@@ -59,6 +68,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", f"{USERS}/{{user_id}}/tokens"): Need(USER, also=(TOKEN, "add"), form={"description": "robot"}),
     ("GET", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "view")),
     ("POST", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "delete"), ok=303),
+    ("POST", f"{USERS}/{{user_id}}/transfer"): Need(USER, "delete", ok=303, form={"owner": "admin"}),
     ("GET", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete"),
     ("POST", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete", ok=303),
     ("GET", GROUPS): Need(GROUP),
@@ -77,6 +87,14 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", f"{PERMISSIONS}/{{permission_id}}"): Need(PERMISSION, "change", ok=303, form={"name": "other", **ALL}),
     ("GET", f"{PERMISSIONS}/{{permission_id}}/remove"): Need(PERMISSION),
     ("POST", f"{PERMISSIONS}/{{permission_id}}/remove"): Need(PERMISSION, "delete", ok=303),
+    ("GET", WORKERS): Need(),
+    ("POST", WORKERS): Need(form={"name": "builder#"}),
+    ("GET", f"{WORKERS}/{{worker_id}}/end"): Need(),
+    ("POST", f"{WORKERS}/{{worker_id}}/end"): Need(ok=303),
+    ("GET", AUDIT): Need(),
+    ("GET", f"{AUDIT}/verify"): Need(),
+    ("GET", f"{AUDIT}/export"): Need(),
+    ("GET", SYSTEM): Need(),
 }
 ROUTES = sorted(
     (method, route.path)
@@ -93,6 +111,7 @@ class Office:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.visitors = Visitors(store, clock)
         self.origin = self.visitors.origin
+        self.system = self.origin.shim.state.services.system
         self.ids: dict[str, UUID] = {}
         self.number = 0
         self.renew()
@@ -101,7 +120,7 @@ class Office:
         """Let there be what is administered, whatever has become of it."""
         identity = self.origin.identity
         for user in identity.users():
-            if user.username.startswith(("subject", "another.name")):
+            if user.username.startswith(("subject", "another.name", "robot")):
                 identity.remove_user(user.username, NOW)
         for group, _ in identity.groups():
             identity.remove_group(group.name, NOW)
@@ -110,7 +129,10 @@ class Office:
                 identity.remove_permission(permission.name, NOW)
         subject = identity.add_user("subject", NOW, reuse_name=True)
         identity.add_token("subject", NOW)
+        self.number += 1
+        robot = identity.add_worker(f"robot{self.number}", "signoff", NOW)
         self.ids = {
+            "worker_id": robot.id,
             "user_id": subject.id,
             "token_id": identity.tokens("subject")[0][0].id,
             "group_id": identity.add_group("staff", NOW).id,
@@ -128,7 +150,7 @@ class Office:
 
     def state(self) -> list[list[Any]]:
         with self.origin.store.transaction(write=False) as tx:
-            return [tx.all(kind) for kind in (User, Group, Token, Permission, UserGroup, Password)]
+            return [tx.all(kind) for kind in (User, Group, Token, Permission, UserGroup, Password, WorkerAccount)]
 
 
 @pytest.fixture
@@ -169,7 +191,7 @@ def test_who_may_and_who_does_not_know(office: Office, route: tuple[str, str]) -
         assert answer.status_code == need.ok, (who, answer.status_code, text_in(answer))
 
 
-@pytest.mark.parametrize("route", [route for route in NEEDS if "{" in route[1]], ids=" ".join)
+@pytest.mark.parametrize("route", [each for each, need in NEEDS.items() if "{" in each[1] and need.kind], ids=" ".join)
 def test_what_is_not_there_and_what_one_may_not_see_are_alike(office: Office, route: tuple[str, str]) -> None:
     need = NEEDS[route]
     limit: Any = {"id": str(uuid4())}
@@ -204,7 +226,7 @@ def test_the_navigation_shows_what_one_may_see(office: Office) -> None:
 
 def test_users_are_searched_and_filtered(office: Office) -> None:
     office.origin.identity.set_active("subject", NOW, active=False)
-    for query, seen in (("", {"admin", "subject"}), ("?q=sub", {"subject"}), ("?state=superuser", {"admin"})):
+    for query, seen in (("", {"admin", "robot1", "subject"}), ("?q=sub", {"subject"}), ("?state=superuser", {"admin"})):
         page = office.visitors.sees(f"{USERS}{query}").text
         assert set(re.findall(rf'{USERS}/[0-9a-f-]+">([^<]+)', page)) == seen
     assert "subject" not in text_in(office.visitors.sees(f"{USERS}?state=active"))
@@ -244,6 +266,15 @@ def test_a_password_is_set_by_who_may_sign_in_as_them(office: Office) -> None:
         assert (SIGNS_IN_AS_THEM in text_in(answer)) is (status == 403)
     own = f"{USERS}/{office.visitors.admin.id}/password"
     assert office.visitors.sends(own, password=NEW_PASSWORD).status_code == 403
+
+
+def test_where_passwords_are_switched_off_none_is_set(office: Office) -> None:
+    at = f"{USERS}/{office.ids['user_id']}"
+    assert "Set a password" in office.visitors.sees(at).text
+    office.origin.sessions.rules = SignInRules(passwords=False)
+    page = text_in(office.visitors.sees(at))
+    assert "these are switched off" in page
+    assert "Set a password" not in page
 
 
 def test_only_superusers_touch_superusers(office: Office) -> None:
@@ -292,6 +323,28 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     assert "secret" not in told
     assert office.visitors.sends(at, "clerk").headers["location"] == USERS
     assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
+
+
+def test_what_they_own_is_transferred_as_it_was_shown(office: Office) -> None:
+    job = office.origin.job(name="Nightly", deployment_id=uuid4(), projected_version=1)
+    with office.origin.store.transaction() as tx:
+        [subject] = tx.all(User, username="subject")
+    rows = [make_scheduled(job, subject, name=name, projected_version=1) for name in ("backup", "report")]
+    office.origin.add(*rows)
+    at = f"{USERS}/{subject.id}"
+    shown = re.findall(r'name="seen" value="([^"]+)"', office.visitors.sees(f"{at}/remove").text)
+    assert len(shown) == 2
+    refused = text_in(office.visitors.sends(f"{at}/transfer", owner="nobody", seen=shown))
+    assert "These were not transferred." in refused
+    stale = f"{rows[1].id} {'0' * 64}"
+    page = text_in(office.visitors.sends(f"{at}/transfer", owner="admin", seen=[shown[0], shown[1], stale]))
+    assert "report" in page
+    assert office.visitors.sends(f"{at}/transfer", owner="admin", seen=shown[:0]).status_code == 303
+    with office.origin.store.transaction(write=False) as tx:
+        owners = {row.name: row.owner_id for row in tx.all(ScheduledJob)}
+    assert owners == {"backup": office.visitors.admin.id, "report": subject.id}
+    assert office.visitors.sends(f"{at}/transfer", owner="admin", seen=shown[1:]).status_code == 303
+    assert "They own no scheduled jobs." in text_in(office.visitors.sees(f"{at}/remove"))
 
 
 # Groups and permissions
@@ -367,6 +420,124 @@ def test_it_is_explained_what_somebody_may_do_with_a_job(office: Office) -> None
     page = office.visitors.sees(f"{PERMISSIONS}/explain{query}", "clerk")
     assert page.status_code == 200
     assert "Nightly" not in page.text
+
+
+# Workers
+
+
+def test_a_worker_gets_an_account_and_a_token_that_is_shown_once(office: Office) -> None:
+    answer = office.visitors.sends(WORKERS, name="builder", pool="builders")
+    [key] = {*re.findall(rf"{PREFIX}\w+", answer.text)}
+    assert f"PREFECT_API_AUTH_STRING=builder:{key}" in answer.text
+    assert "PREFECT_API_URL=http://signoff.example/api" in answer.text
+    page = text_in(office.visitors.sees(WORKERS))
+    assert "Work pool builders" in page
+    assert "worker of builders" in page
+    assert key not in page
+    with office.origin.store.transaction(write=False) as tx:
+        acts = {(event.act, event.actor) for event in tx.newest_events(3)}
+    assert {actor for _, actor in acts} == {"admin"}
+    assert {act for act, _ in acts} == {EventType.USER_ADDED, EventType.USER_CHANGED, EventType.TOKEN_ADDED}
+    for form, told in (
+        ({"name": "subject"}, "subject is no account of workers"),
+        ({"name": "builder", "pool": "others"}, "the work pool builders alone"),
+        ({"name": "not a name"}, "A user name has"),
+    ):
+        refusal = office.visitors.sends(WORKERS, **form)
+        assert refusal.status_code in {400, 409}
+        assert told in text_in(refusal)
+
+
+def test_an_account_of_workers_is_ended_after_a_page_that_says_what_that_does(office: Office) -> None:
+    at = f"{WORKERS}/{office.ids['worker_id']}/end"
+    assert "take no runs from then on" in text_in(office.visitors.sees(at))
+    assert office.visitors.sends(at).headers["location"] == WORKERS
+    assert "is no account of workers any more." in text_in(office.visitors.sees(WORKERS))
+    assert {office.visitors.sees(at).status_code, office.visitors.sees(f"{WORKERS}/{uuid4()}/end").status_code} == {404}
+
+
+# The audit
+
+
+def numbers(page: Any) -> list[int]:
+    return [int(number) for number in re.findall(r">event (\d+)<", page.text)]
+
+
+def test_the_audit_is_filtered_by_who_what_object_and_day(office: Office) -> None:
+    def record(name: str, actor: str, act: EventType, at: datetime, **to: Any) -> None:
+        with office.origin.store.transaction() as tx:
+            tx.record(AuditEvent(at=at, act=act, name=name, actor=actor, **to))
+
+    job = uuid4()
+    record("nightly", "zoe", EventType.APPROVED, datetime(2031, 1, 1, 23, 30, tzinfo=UTC), job_id=job)
+    record("Weekly", "yve", EventType.DENIED, datetime(2031, 1, 2, 0, 30, tzinfo=UTC), data={"comment": "too late"})
+    for query, seen in (
+        ("actor=ZOE", ["nightly"]),
+        ("act=approval.denied", ["Weekly"]),
+        ("object=week", ["Weekly"]),
+        (f"object={job}", ["nightly"]),
+        ("since=2031-01-02", ["Weekly"]),
+        ("since=2031-01-01&until=2031-01-01", ["nightly"]),
+        ("since=2031-01-01", ["Weekly", "nightly"]),
+        ("since=2031-01-01&act=approval.approved&actor=yve", []),
+    ):
+        page = office.visitors.sees(f"{AUDIT}?{query}")
+        assert re.findall(r'data-label="Object">([^<]+)<', page.text) == seen, query
+    assert "too late" in text_in(office.visitors.sees(f"{AUDIT}?object=Weekly"))
+    nonsense = office.visitors.sees(f"{AUDIT}?act=nothing&since=9999-99-99&until=9999-12-31&before=x")
+    assert nonsense.status_code == 200
+    assert numbers(nonsense)
+
+
+def test_the_audit_is_turned_over_to_its_beginning(office: Office) -> None:
+    for _ in range(30):
+        with office.origin.store.transaction() as tx:
+            tx.record(AuditEvent(at=NOW, act=EventType.REQUESTED, name="one"))
+    seen, path = [], AUDIT
+    while path:
+        page = office.visitors.sees(path)
+        seen += numbers(page)
+        older = re.search(r'rel="next" href="([^"]+)"', page.text)
+        path = f"{AUDIT}{html.unescape(older[1])}" if older else ""
+    assert seen == list(range(seen[0], 0, -1))
+    assert len(seen) > 30
+
+
+def test_the_audit_is_verified_and_what_is_wrong_is_told(office: Office) -> None:
+    assert "none changed or missing" in text_in(office.visitors.sees(f"{AUDIT}/verify"))
+    with office.origin.store.transaction() as tx:
+        tx.change(tx.audit_head(), number=1000)
+    page = office.visitors.sees(f"{AUDIT}/verify")
+    assert "The audit is not what was recorded." in text_in(page)
+
+
+def test_the_export_is_that_of_the_command_line(office: Office) -> None:
+    answer = office.visitors.sees(f"{AUDIT}/export")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="audit-')
+    assert answer.headers["cache-control"] == "no-store"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert lines == [*AuditTrail(office.origin.store).export()]
+
+
+# The system
+
+
+def test_the_page_of_the_system_tells_how_it_stands_and_no_secret(office: Office, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SIGNOFF_DATABASE_URL", "postgresql://us:hunter2@db/signoff")
+    monkeypatch.setenv("SIGNOFF_POOL", "signoff")
+    office.system.settings = shown_settings(Settings())
+    page = office.visitors.sees(SYSTEM)
+    told = text_in(page)
+    assert "The database can be written yes" in told
+    assert "SIGNOFF_POOL signoff environment" in told
+    assert "SIGNOFF_DATABASE_URL (hidden) environment" in told
+    assert "hunter2" not in page.text
+    assert "Work pool signoff" in told
+
+
+def test_what_prefect_does_not_answer_is_not_known(office: Office) -> None:
+    office.origin.engine.fail("queue_polls", times=-1)
+    assert "Prefect does not answer, so this is not known." in text_in(office.visitors.sees(SYSTEM))
 
 
 # As often for many as for few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +45,11 @@ class Desk:
     def sees(self, query: str = "", who: str = "bob") -> httpx.Response:
         cookie = {"Cookie": f"{COOKIE}={self.signed_in[who][0]}"}
         return self.origin.ask("GET", f"{QUEUE}{query}", None, headers=cookie)
+
+    def does(self, path: str, who: str, form: Mapping[str, Any]) -> httpx.Response:
+        key, session = self.signed_in[who]
+        cookie = {"Cookie": f"{COOKIE}={key}"}
+        return self.origin.ask("POST", f"{QUEUE}{path}", None, headers=cookie, data={"csrf": session.csrf, **form})
 
 
 @pytest.fixture

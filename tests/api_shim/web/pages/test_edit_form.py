@@ -26,6 +26,7 @@ JOB = make_job(variables=VARIABLES)
 FIELDS = fields_of(JOB)
 STANDS = {
     "name": ["nightly"],
+    "interval": ["daily"],
     "crontab": [""],
     "start_time": ["2026-05-05T00:30"],
     "time_zone": ["Europe/Berlin"],
@@ -64,6 +65,13 @@ def test_a_start_has_its_seconds_where_it_has_some_and_one_that_is_to_run_at_onc
         pytest.param({"misfire": ["skip"]}, {"misfire": "skip"}, id="what becomes of missed runs"),
         pytest.param({"queue": ["bulk"]}, {"task_queue": "bulk"}, id="the queue"),
         pytest.param({"start_time": ["2026-06-01T10:00"]}, {"start_time": "2026-06-01T10:00"}, id="the start"),
+        pytest.param({"interval": ["weekly"]}, {"interval": "weekly"}, id="the schedule type"),
+        pytest.param({"crontab": ["0 1 * * *"]}, {}, id="not a crontab that its schedule type does not have"),
+        pytest.param(
+            {"interval": ["custom"], "crontab": ["0 1 * * *"]},
+            {"interval": "custom", "crontab": "0 1 * * *"},
+            id="to a crontab",
+        ),
         pytest.param({"start_time": [""]}, {"start_time": ""}, id="no start"),
         pytest.param(
             {"time_zone": ["Asia/Tokyo"]},
@@ -78,7 +86,7 @@ def test_what_was_typed_differently_is_a_change(typed: dict[str, list[str]], bod
 
 def test_the_zone_of_a_crontab_does_not_move_its_start() -> None:
     row = make(interval=Interval.CUSTOM, crontab="0 2 * * *")
-    typed = {**STANDS, "crontab": ["0 2 * * *"], "time_zone": ["Asia/Tokyo"]}
+    typed = {**STANDS, "interval": ["custom"], "crontab": ["0 2 * * *"], "time_zone": ["Asia/Tokyo"]}
     assert changed(typed, row, JOB, FIELDS) == {"time_zone": "Asia/Tokyo"}
 
 

@@ -185,12 +185,28 @@ def test_a_request_that_no_worker_would_run_comes_back_as_it_was_typed(origin: O
     assert 'value="/a"' in refused.text
 
 
-def test_the_preview_of_a_crontab_is_in_the_chosen_zone(origin: Origin) -> None:
-    admin = Visitor(origin)
+def test_the_preview_of_a_crontab_is_told_to_its_reader_and_as_in_the_chosen_zone(origin: Origin) -> None:
+    admin = Visitor(origin, zone="America/New_York")
     part = admin.get("/signoff/crontab?crontab=0 2 * * 1,5&time_zone=Europe/Berlin").text
     assert "At 02:00 on Monday and Friday." in part
     assert part.count("<li>") == 5
-    assert '<li>Friday, <time datetime="2026-05-08T00:00:00+00:00">2026-05-08 02:00 Europe/Berlin</time></li>' in part
+    time = '<time datetime="2026-05-08T00:00:00+00:00" title="2026-05-08 00:00:00 UTC">2026-05-07 20:00 EDT</time>'
+    assert f'<li>Thursday, {time} <span class="ago">Friday 02:00 in Europe/Berlin</span></li>' in part
+    # Where no zone is chosen, it is the reader's.
+    assert ">2026-05-05 02:00 EDT</time></li>" in admin.get("/signoff/crontab?crontab=0 2 * * *").text
+
+
+def test_the_form_suggests_the_zone_of_whoever_fills_it_in(origin: Origin) -> None:
+    job = origin.job()
+
+    def suggested(visitor: Visitor) -> list[str | None]:
+        fields = Elements(visitor.get(run(job)).text).found
+        return [each["value"] for tag, each in fields if tag == "input" and each.get("id") == "time_zone"]
+
+    browser, none = Visitor(origin, zone="Asia/Tokyo"), Visitor(origin)
+    assert (suggested(browser), suggested(none)) == (["Asia/Tokyo"], ["UTC"])
+    none.post("/signoff/preferences", time_zone="Europe/Berlin", page_size="0")
+    assert (suggested(browser), suggested(none)) == (["Europe/Berlin"], ["Europe/Berlin"])
 
 
 @pytest.mark.parametrize(

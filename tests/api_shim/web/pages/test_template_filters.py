@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from api_shim.domain.model import Status
-from api_shim.web.pages.template_filters import ago, columns, exact, in_words, moment, on_the_clock
+from api_shim.web.pages.reader import in_utc, reading, told
+from api_shim.web.pages.template_filters import (
+    ago,
+    columns,
+    elsewhere,
+    exact,
+    in_words,
+    moment,
+    on_the_clock,
+    weekday,
+)
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
@@ -54,16 +65,28 @@ def test_what_is_a_table_has_columns(value: Any, found: list[str]) -> None:
     assert columns(value) == found
 
 
-def test_a_moment_is_told_on_the_clocks_of_its_zone() -> None:
-    assert moment(NOON, "Europe/Berlin") == (
-        '<time datetime="2026-07-01T12:00:00+00:00">2026-07-01 14:00 Europe/Berlin</time>'
-    )
-    assert on_the_clock(NOON, "Europe/Berlin") == '<time datetime="2026-07-01T12:00:00+00:00">14:00:00</time>'
+def test_a_moment_is_told_on_the_clocks_of_its_reader_and_in_utc() -> None:
+    element = '<time datetime="2026-07-01T12:00:00+00:00" title="2026-07-01 12:00:00 UTC">'
+    with reading("Europe/Berlin", NOON + timedelta(hours=3)):
+        assert moment(NOON) == f"{element}2026-07-01 14:00 CEST</time>"
+        assert moment(NOON, ago=True) == f'{element}2026-07-01 14:00 CEST</time> <span class="ago">3 hours ago</span>'
+        assert on_the_clock(NOON) == f"{element}14:00:00</time>"
+        assert moment(NOON.astimezone(ZoneInfo("Asia/Tokyo"))) == f"{element}2026-07-01 14:00 CEST</time>"
+    assert moment(NOON, ago=True) == f"{element}2026-07-01 12:00 UTC</time>"
+    assert moment(None, ago=True) == "–"
 
 
-@pytest.mark.parametrize("zone", ["Nowhere/Land", "../etc/passwd", ""])
-def test_a_zone_that_is_none_is_utc(zone: str) -> None:
-    assert "2026-07-01 12:00 UTC" in moment(NOON, zone)
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        pytest.param("Asia/Tokyo", "Wednesday 21:00 in Asia/Tokyo", id="another"),
+        pytest.param("Etc/UTC", "Wednesday 12:00 in UTC", id="UTC by another name"),
+        pytest.param("Europe/Paris", "", id="one whose clocks are the same"),
+    ],
+)
+def test_a_time_elsewhere_is_told_where_the_clocks_differ(zone: str, said: str) -> None:
+    with reading("Europe/Berlin", NOON):
+        assert (weekday(NOON), elsewhere(NOON, zone)) == ("Wednesday", said)
 
 
 def test_every_status_has_its_word() -> None:
@@ -87,7 +110,8 @@ def test_every_status_has_its_word() -> None:
 )
 def test_a_distance_in_time_is_told_in_its_largest_unit(before: timedelta, said: str) -> None:
     then = NOON - before
-    assert ago(then, NOON) == f'<time class="ago" datetime="{then.isoformat()}">{said}</time>'
+    title = f"{told(then)} ({in_utc(then)})"
+    assert ago(then, NOON) == f'<time class="ago" datetime="{then.isoformat()}" title="{title}">{said}</time>'
 
 
 def test_never_is_no_distance() -> None:

@@ -1,0 +1,119 @@
+"""The numbers of the approval queue, once and as events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from api_shim.domain.accounts import COOKIE
+from api_shim.services import queue_watch
+from api_shim.store import Store
+from tests.api_shim.origin import Origin
+from tests.api_shim.web.pages.test_approval_queue import QUEUE, Desk
+from tests.conftest import Clock
+
+CHANGES = f"{QUEUE}/changes"
+EVENTS = {"Accept": "text/event-stream"}
+
+
+class Listener:
+    """A browser that listens, over ASGI, for httpx reads no answer before its end."""
+
+    def __init__(self, desk: Desk, who: str) -> None:
+        self.desk = desk
+        self.status = 0
+        self.sent: asyncio.Queue[str] = asyncio.Queue()
+        self.leaves = asyncio.Event()
+        headers = [(b"host", b"signoff.example"), (b"accept", b"text/event-stream")]
+        headers.append((b"cookie", f"{COOKIE}={desk.signed_in[who][0]}".encode()))
+        path = {"path": CHANGES, "raw_path": CHANGES.encode(), "query_string": b"", "root_path": ""}
+        of_http = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "asgi": {"version": "3.0"}}
+        ends = {"client": ("127.0.0.1", 1), "server": ("signoff.example", 80)}
+        self.scope = {**of_http, **path, **ends, "headers": headers}
+
+    async def receive(self) -> Any:
+        await self.leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["body"]:
+            await self.sent.put(message["body"].decode())
+
+    async def next(self) -> str:
+        return await asyncio.wait_for(self.sent.get(), 30)
+
+    async def listen(self) -> None:
+        await self.desk.origin.front(self.scope, self.receive, self.send)
+
+
+@pytest.fixture
+def desk(sqlite_store: Store, clock: Clock) -> Desk:
+    return Desk(Origin(sqlite_store, clock, follows=False))
+
+
+def told(mine: int, others: int) -> str:
+    return f"data: {json.dumps({'mine': mine, 'others': others})}\n\n"
+
+
+def while_listening(desk: Desk, work: Callable[[Listener], Awaitable[object]], who: str = "bob") -> None:
+    async def all_of_it() -> None:
+        listener = Listener(desk, who)
+        listening = asyncio.create_task(listener.listen())
+        await work(listener)
+        listener.leaves.set()
+        await listening
+
+    asyncio.run(all_of_it())
+
+
+def test_who_cannot_listen_is_told_once_and_each_what_they_see(desk: Desk) -> None:
+    desk.asks("a")
+    assert desk.sees("/changes").json() == {"mine": 1, "others": 0}
+    assert desk.sees("/changes", "alice").json() == {"mine": 0, "others": 1}
+
+
+def test_who_is_not_signed_in_is_told_nothing(desk: Desk) -> None:
+    answer = desk.origin.ask("GET", CHANGES, None, headers=EVENTS)
+    assert (answer.status_code, "sign-in" in answer.headers["location"]) == (303, True)
+
+
+def test_who_listens_is_told_now_and_with_each_change(desk: Desk) -> None:
+    async def listens(listener: Listener) -> None:
+        assert await listener.next() == told(0, 0)
+        desk.asks("a")
+        await desk.origin.watch.tick()
+        assert await listener.next() == told(1, 0)
+        desk.asks("b")
+        await desk.origin.watch.tick()
+        assert await listener.next() == told(2, 0)
+
+    while_listening(desk, listens)
+
+
+def test_a_stream_ends_with_its_session_and_says_so(desk: Desk) -> None:
+    async def listens(listener: Listener) -> None:
+        await listener.next()
+        await desk.origin.sessions.sign_out(desk.signed_in["bob"][1])
+        await desk.origin.watch.tick()
+        assert await listener.next() == "event: over\ndata:\n\n"
+
+    while_listening(desk, listens)
+
+
+def test_who_has_too_many_streams_is_refused_until_one_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_watch, "MOST_OF_ONE", 1)
+
+    async def listens(listener: Listener) -> None:
+        await listener.next()
+        second = Listener(desk, "bob")
+        await second.listen()
+        assert second.status == 429
+
+    while_listening(desk, listens)
+    while_listening(desk, Listener.next)
