@@ -25,6 +25,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
+from api_shim.domain.identity_providers import IdentityProvider
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
@@ -44,10 +45,12 @@ from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.queries import Queries
 from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_checks import RequestChecks
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
 from api_shim.services.result_views import ResultViews
@@ -61,6 +64,7 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
+from api_shim.services.session_renewal import SessionRenewal
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
 from api_shim.services.system_state import SystemState
@@ -145,6 +149,7 @@ def build(
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
     sign_in: SignInRules = SIGN_IN_RULES,
+    provider: IdentityProvider | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -161,6 +166,7 @@ def build(
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
         sign_in: how people sign in to the pages, and for how long.
+        provider: where they can sign in besides; None for nowhere.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     queue = WorkQueue(projection.follow, clock, load := Load())
@@ -171,12 +177,9 @@ def build(
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    tokens, sessions = _sign_ins(store, clock, sleep, sign_in)
     return Application(
         parts=parts,
         store=store,
-        sessions=sessions,
-        tokens=tokens,
         rates=rates,
         services=services,
         load=load,
@@ -185,15 +188,25 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
-        pages=create_pages(services, sessions, rates, clock),
+        **_for_people(services, rates, clock, sleep, sign_in, provider),
     )
 
 
-def _sign_ins(
-    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]], rules: SignInRules
-) -> tuple[TokenAccess, Sessions]:
-    tokens = TokenAccess(store, clock, sleep)
-    return tokens, Sessions(store, clock, tokens.note, sleep, rules)
+def _for_people(
+    services: Services,
+    rates: RequestRates,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], Awaitable[None]],
+    rules: SignInRules,
+    provider: IdentityProvider | None,
+) -> dict[str, Any]:
+    """Return what lets people in, and the pages."""
+    tokens = TokenAccess(services.store, clock, sleep)
+    renewal = SessionRenewal(services.store, provider, rules, clock)
+    sessions = Sessions(services.store, clock, tokens.note, sleep, rules, renewal)
+    at_provider = ProviderSignIn(services.store, provider, rules, clock)
+    pages = create_pages(services, sessions, at_provider, rates, clock)
+    return {"tokens": tokens, "sessions": sessions, "pages": pages}
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
@@ -263,7 +276,8 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
-        "run_preview": RunPreview(store, schedules, clock),
+        "run_preview": (preview := RunPreview(store, schedules, clock)),
+        "request_checks": RequestChecks(store, preview, schedules.limits),
         "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 import zlib
 
@@ -31,6 +33,12 @@ def new_key(prefix: str = PREFIX) -> str:
     """
     drawn = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM))
     return f"{prefix}{drawn}{checksum(drawn)}"
+
+
+def challenge_of(verifier: str) -> str:
+    """Return what a secret is recognised by, by which nobody finds it out (RFC 7636, S256)."""
+    digest = hashlib.sha256(verifier.encode("utf-8", "surrogatepass")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def checksum(drawn: str) -> str:

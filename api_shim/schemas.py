@@ -598,6 +598,16 @@ class Explanation(Shape):
     why_not: str
 
 
+class RequestCheck(Shape):
+    """What would become of a request for a run."""
+
+    valid: bool
+    errors: list[Any] = Field(description="All that is wrong with it, as the refusals would tell it.")
+    needs_approval: bool
+    who_may_approve: list[Named] = Field(description="As far as the caller may view these users.")
+    others_may_approve: bool = Field(description="Whether there are others, whom the caller may not view.")
+
+
 class Upcoming(Shape):
     """The next times at which a scheduled job runs."""
 

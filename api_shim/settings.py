@@ -45,6 +45,15 @@ Each setting is an environment variable:
 * ``SIGNOFF_SESSION_HOURS``: how many hours a session of a browser lasts at most. Default: 12.
 * ``SIGNOFF_LOCAL_PASSWORDS``: whether people can sign in with passwords that we keep. Default: ``true``.
 * ``SIGNOFF_BREAK_GLASS``: the user whose password is good although others' are not. Default: nobody's.
+* ``SIGNOFF_OIDC_ISSUER``: the identity provider that people sign in at (OpenID Connect). Default: none.
+* ``SIGNOFF_OIDC_CLIENT_ID``, and ``SIGNOFF_OIDC_CLIENT_SECRET`` or ``SIGNOFF_OIDC_CLIENT_SECRET_FILE``: what the
+  provider knows us by. Default: none.
+* ``SIGNOFF_OIDC_NAME``: what the sign-in page calls the provider. Default: the host of its address.
+* ``SIGNOFF_OIDC_SCOPES``: what is asked of the provider. Default: ``openid profile email``.
+* ``SIGNOFF_OIDC_USERNAME_CLAIM`` and ``SIGNOFF_OIDC_GROUPS_CLAIM``: where the provider says what a new user is called,
+  and which groups they are in. Default: ``preferred_username`` and ``groups``.
+* ``SIGNOFF_OIDC_GROUPS``: which of our groups those of the provider are, as JSON. Default: none.
+* ``SIGNOFF_OIDC_NEW_USERS``: whether somebody unknown gets an account when they first sign in. Default: ``true``.
 * ``SIGNOFF_LOG_FORMAT``: ``console``, or ``json`` for programs (``logs``). Default: ``console``.
 
 ``SIGNOFF_TIMEOUT`` is how many seconds another server may take to answer: ours to a client, and to us a Prefect server
@@ -53,6 +62,7 @@ that others run. ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the clien
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -61,20 +71,22 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import tzlocal
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api_shim.keys import new_key
 from api_shim.names import imported_as
+from approval_gate.addresses import is_private
 from approval_gate.errors import Invalid, Unavailable
 from flows.files import LARGEST_FILE
 
@@ -182,15 +194,44 @@ class SignInRules:
         longest: how long a session lasts at most.
         passwords: whether everybody's password is good.
         break_glass: the user whose password is good in any case; empty for nobody.
+        groups: which of our groups those of the identity provider are.
+        new_users: whether somebody whom the provider vouches for gets an account, if they have none.
     """
 
     longest: timedelta = timedelta(hours=12)
     passwords: bool = True
     break_glass: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    new_users: bool = True
 
 
 SIGN_IN_RULES = SignInRules()
 """Those that hold unless somebody sets others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderSettings:
+    """An identity provider, and what it knows us by.
+
+    Args:
+        issuer: its address, as its tokens name it.
+        client_id: our name there.
+        client_secret: what proves it; empty for a client without one.
+        name: what people call it.
+        scopes: what is asked of it.
+        username_claim: where it says what a new user is called.
+        groups_claim: where it says which groups somebody is in.
+        timeout: how many seconds it may take to answer.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(default="", repr=False)
+    name: str
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    username_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+    timeout: float = 10.0
 
 
 STORE_TIMEOUT = 30.0
@@ -206,7 +247,7 @@ TIMEOUT = 30.0
 """Seconds that another server may take to answer, unless ``SIGNOFF_TIMEOUT`` says another number."""
 
 OURS = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
-SECRETS = frozenset({"database_url", "token"})
+SECRETS = frozenset({"database_url", "oidc_client_secret", "token"})
 """The settings whose values nobody is shown. Beside each there is one, ``…_file``, that names a file which has it."""
 
 
@@ -246,6 +287,23 @@ def secret_in(path: Path, setting: str, told: object) -> str:
     if not secret:
         raise ValueError(f"{setting}_FILE: {path} is empty.")
     return secret
+
+
+def _read_json(told: object) -> object:
+    """Return what a setting says as JSON; what is none is left to be refused."""
+    if not isinstance(told, str):
+        return told
+    try:
+        return json.loads(told)
+    except ValueError:
+        raise ValueError('It is JSON, like {"network": "Network operators"}.') from None
+
+
+class Place(NamedTuple):
+    """Where a request goes, as ``is_private`` asks it."""
+
+    scheme: str
+    host: str
 
 
 class Settings(BaseSettings):
@@ -288,7 +346,37 @@ class Settings(BaseSettings):
     session_hours: float = Field(default=SIGN_IN_RULES.longest.total_seconds() / 3600, gt=0, le=8760)
     local_passwords: bool = True
     break_glass: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr | None = None
+    oidc_client_secret_file: Path | None = None
+    oidc_name: str = ""
+    oidc_scopes: str = "openid profile email"
+    oidc_username_claim: str = "preferred_username"
+    oidc_groups_claim: str = "groups"
+    oidc_groups: Annotated[dict[str, str], NoDecode, BeforeValidator(_read_json)] = Field(default_factory=dict)
+    oidc_new_users: bool = True
     log_format: Literal["console", "json"] = "console"
+
+    @model_validator(mode="after")
+    def whole_provider(self) -> Settings:
+        """See that the provider is told as a whole, and that its secrets can be sent there.
+
+        Raises:
+            ValueError: something is missing, or others could read what is sent.
+        """
+        if not self.oidc_issuer:
+            return self
+        address = urlsplit(self.oidc_issuer)
+        if address.scheme not in {"http", "https"} or not address.hostname or address.query or address.fragment:
+            raise ValueError("SIGNOFF_OIDC_ISSUER is the address of a provider, like https://login.example.com.")
+        if not is_private(Place(scheme=address.scheme, host=address.hostname)):
+            raise ValueError("SIGNOFF_OIDC_ISSUER must begin with https, for others can read what is sent without.")
+        if not self.oidc_client_id:
+            raise ValueError("SIGNOFF_OIDC_ISSUER needs SIGNOFF_OIDC_CLIENT_ID, what the provider knows signoff by.")
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError("SIGNOFF_OIDC_SCOPES must have openid.")
+        return self
 
     @property
     def store_file(self) -> Path:
@@ -302,6 +390,24 @@ class Settings(BaseSettings):
             longest=timedelta(hours=self.session_hours),
             passwords=self.local_passwords,
             break_glass=self.break_glass,
+            groups=self.oidc_groups,
+            new_users=self.oidc_new_users,
+        )
+
+    @property
+    def provider(self) -> ProviderSettings | None:
+        """The identity provider that people sign in at; None without one."""
+        if not self.oidc_issuer:
+            return None
+        secret = self.oidc_client_secret
+        return ProviderSettings(
+            issuer=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=secret.get_secret_value() if secret else "",
+            name=self.oidc_name or str(urlsplit(self.oidc_issuer).hostname),
+            scopes=(*self.oidc_scopes.split(),),
+            username_claim=self.oidc_username_claim,
+            groups_claim=self.oidc_groups_claim,
         )
 
     @property
@@ -337,7 +443,7 @@ class Settings(BaseSettings):
         _, is_file, database = self.store_url.partition("sqlite:///")
         return [
             self.home,
-            *filter(None, [self.audit_key_file, self.database_url_file]),
+            *filter(None, [self.audit_key_file, self.database_url_file, self.oidc_client_secret_file]),
             *([Path(database)] if is_file else []),
         ]
 

@@ -237,7 +237,7 @@ def define(
             sentence = f"{path_of(job_class)}: Meta.field_order names {name}, which is not one of its variables."
             raise BadJob(sentence, "Meta.field_order")
     named: dict[str, Any] = {"name": job_class.__name__, **stated}
-    named["description"] = inspect.cleandoc(named.get("description", ""))
+    named["description"] = inspect.cleandoc(named.get("description", "")) or _first_paragraph(job_class)
     expires = named.get("approval_expires")
     named["approval_expires"] = expires.total_seconds() if expires else 0.0
     named["overlap"] = Overlap(named.get("overlap", Overlap.ALLOW))
@@ -258,6 +258,12 @@ def define(
     unused = [f"{path_of(job_class)}: Meta.{name} has no effect here." for name in sorted(_ignored(job_class))]
     definition = replace(definition, warnings=(*unused, *_warnings(definition, variables)))
     return replace(definition, approval_required=False) if receiver else definition
+
+
+def _first_paragraph(job_class: type) -> str:
+    """Return the first paragraph of the docstring of a Job itself; empty if there is none that can be kept."""
+    text = " ".join(inspect.cleandoc(vars(job_class).get("__doc__") or "").split("\n\n")[0].split())
+    return text if _is_text(text) else ""
 
 
 def _grouping(job_class: type) -> str:

@@ -52,6 +52,10 @@ ASKED: dict[str, set[str]] = {
     "api_shim/services/accounts.py": {"chance"},  # ids
     "api_shim/services/user_names.py": {"chance"},  # ids
     "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
+    "api_shim/services/command_line_sign_in.py": {"chance"},  # codes and ids
+    "api_shim/cli/login.py": {"chance", "clock"},  # what a sign-in begins with; how long the browser is waited for
+    "api_shim/services/provider_accounts.py": {"chance"},  # ids
+    "api_shim/services/provider_sign_in.py": {"chance"},  # what a browser begins with
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/request_ids.py": {"chance"},  # ids of requests
     "api_shim/web/bodies.py": {"chance"},  # ids of files
@@ -88,6 +92,10 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0003_sessions.py": "tests/api_shim/store/test_database.py",
     # Pages, tested in a browser.
     "api_shim/web/pages/visit.py": "tests/acceptance/test_pages.py",
+    "api_shim/domain/identity_providers.py": "tests/api_shim/test_oidc.py",
+    "api_shim/services/provider_accounts.py": "tests/api_shim/services/test_provider_sign_in.py",
+    "api_shim/web/pages/command_line.py": "tests/api_shim/services/test_command_line_sign_in.py",
+    "api_shim/cli/kept_logins.py": "tests/api_shim/cli/test_login.py",
     "api_shim/web/pages/button_groups.py": "tests/api_shim/web/pages/test_job_buttons.py",
     "api_shim/web/pages/sign_in.py": "tests/acceptance/test_pages.py",
     "api_shim/web/pages/jobs.py": "tests/browser/test_pages_jobs.py",
@@ -113,6 +121,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/automation_accounts.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
     "api_shim/cli/places.py": "tests/api_shim/cli/test_cli.py",
+    "api_shim/services/request_checks.py": "tests/api_shim/mcp_server/test_tools.py",
     "api_shim/cli/mcp.py": "tests/acceptance/test_mcp.py",
     "api_shim/cli/downloads.py": "tests/api_shim/cli/test_result.py",
     "api_shim/domain/files.py": "tests/api_shim/store/test_tables.py",
@@ -148,6 +157,7 @@ TESTED_BY: dict[str, str] = {
     # Migrations are compared with the tables.
     "api_shim/store/migrations/env.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0001_first_tables.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0036_favourite_jobs.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0004_newest_results.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0005_own_ids.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0006_cancelling_and_request_keys.py": "tests/api_shim/store/test_database.py",

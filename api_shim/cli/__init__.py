@@ -33,6 +33,7 @@ from api_shim.cli import (
 from api_shim.cli.check import check
 from api_shim.cli.config import config
 from api_shim.cli.console import fail
+from api_shim.cli.login import login, logout
 from api_shim.cli.mcp import mcp
 from api_shim.cli.places import Place
 from api_shim.cli.prune import prune
@@ -70,6 +71,8 @@ places.add(
 places.add(
     app,
     Place.SERVER,
+    login,
+    logout,
     run,
     approvals.queue,
     approvals.requests,

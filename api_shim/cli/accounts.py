@@ -200,6 +200,32 @@ def deactivate_user(username: Username, revoke_approvals: RevokeApprovals = Fals
     say(f"{username} can no longer sign in.{told(changed.approvals)}")
 
 
+@users.command("link")
+def link_user(
+    username: Username,
+    subject: Annotated[str, typer.Argument(help="Who they are at the provider: the `sub` of its tokens.")],
+    home: Home = None,
+) -> None:
+    """Let somebody at the identity provider (SIGNOFF_OIDC_ISSUER) sign in as a user.
+
+    `signoff audit list` shows the subject of somebody who was refused.
+    """
+    issuer = read_settings(home).oidc_issuer
+    if not issuer:
+        raise Invalid("Set SIGNOFF_OIDC_ISSUER to the address of the identity provider.")
+    with administering(home) as admin:
+        admin.link(username, issuer, subject, utc_now())
+    say(f"Whom {issuer} calls {subject} signs in as {username}.")
+
+
+@users.command("unlink")
+def unlink_user(username: Username, home: Home = None) -> None:
+    """Let nobody at an identity provider sign in as a user any more, and end the user's sessions."""
+    with administering(home) as admin:
+        admin.unlink(username, utc_now())
+    say(f"Nobody at an identity provider signs in as {username} any more.")
+
+
 def _asks_for(user: User, names: Mapping[UUID, str]) -> str:
     """Return the name of the person for whom an agent asks; empty for other users."""
     if user.acts_for_id is None:
@@ -212,6 +238,7 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """List the users."""
     with administering(home) as admin:
         found, workers, writers = admin.users(), admin.workers(), admin.writers()
+        identities = admin.identities()
     names = {user.id: user.username for user in found}
     rows = (
         {
@@ -222,11 +249,13 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
             "works_for": workers.get(user.id, ""),
             "asks_for": _asks_for(user, names),
             "writes_to_prefect": user.id in writers,
+            "provider": identities[user.id].issuer if user.id in identities else "",
+            "subject": identities[user.id].subject if user.id in identities else "",
             "created": local_time(user.created),
         }
         for user in found
     )
-    columns = ("username", "active", "superuser", "works_for", "asks_for", "writes_to_prefect", "created")
+    columns = ("username", "active", "superuser", "works_for", "asks_for", "writes_to_prefect", "provider", "created")
     show(rows, columns, as_json=as_json)
 
 

@@ -24,7 +24,7 @@ def mcp(url: Url = HERE, insecure: Insecure = False) -> None:
     # Imported here, because it takes seconds, and need not be installed.
     from api_shim.mcp_server.tools import create_server
 
-    token = read_token()
+    token = read_token(url)
     # What cannot be reached with it is said before anything is served.
     AsyncShim(url, token, insecure=insecure)
     create_server(lambda: AsyncShim(url, token, insecure=insecure)).run(transport="stdio", show_banner=False)

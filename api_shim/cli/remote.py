@@ -1,7 +1,8 @@
 """What the commands share that call a running server: its address, the token, filters, and output.
 
 * They call the REST API with the user's token, so that permissions and the audit trail apply to that user.
-* The token comes from ``SIGNOFF_TOKEN`` or a prompt. There is no option for it: the process list shows those.
+* The token comes from ``SIGNOFF_TOKEN``, from ``signoff login`` for the same address, or from a prompt. There is no
+  option for it: the process list shows those.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import typer
 from pydantic import BaseModel
 
 from api_shim.cli.console import at_terminal, fail, say, show
+from api_shim.cli.kept_logins import kept_key
 from api_shim.client.client import Shim
-from api_shim.client.transport import read_environment
+from api_shim.client.transport import read_address, read_environment
 from approval_gate.errors import GateError, Invalid
 
 M = TypeVar("M", bound=BaseModel)
@@ -24,7 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 Url = Annotated[
     str,
     typer.Option(
-        envvar="SIGNOFF_URL", help="The address of the server. Your token is read from SIGNOFF_TOKEN, or prompted for."
+        envvar="SIGNOFF_URL", help="The address of the server. Your token is that of SIGNOFF_TOKEN or signoff login."
     ),
 ]
 Insecure = Annotated[
@@ -50,13 +52,19 @@ Where = Annotated[
 ]
 
 
-def read_token() -> str:
-    """Return the token of the user, from the environment or a prompt.
+def read_token(url: str) -> str:
+    """Return the token of the user, from the environment, what they have signed in with, or a prompt.
+
+    Args:
+        url: the address of the server that it is for.
 
     Raises:
-        Invalid: no token is set, and there is no terminal for a prompt.
+        Invalid: no token is set, and there is no terminal for a prompt; or the sign-in has expired.
+        Unavailable: what they have signed in with cannot be read.
     """
     token = read_environment().token
+    if token is None:
+        token = kept_key(str(read_address(url)))
     if token is None and not at_terminal():
         raise Invalid("Set SIGNOFF_TOKEN to your token; there is no terminal here to ask for it.")
     # The prompt is on standard error, so that scripts can read the output.
@@ -66,7 +74,7 @@ def read_token() -> str:
 @contextmanager
 def signed_in(url: str, *, insecure: bool) -> Iterator[Shim]:
     """Open a client for the server with the user's token."""
-    with Shim(url, read_token(), insecure=insecure) as shim:
+    with Shim(url, read_token(url), insecure=insecure) as shim:
         yield shim
 
 

@@ -46,6 +46,7 @@ from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
 from api_shim.mcp_server.door import McpDoor
+from api_shim.oidc import OidcProvider
 from api_shim.prefect_api.prefect_automations import run_as_accounts
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
@@ -396,6 +397,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         limits=settings.limits,
         retention=settings.retention,
         sign_in=settings.sign_in_rules,
+        provider=provider_of(settings),
     )
     application.services.system.settings = told_settings(settings)
     if told.external is None and Part.SERVICES in parts:
@@ -408,6 +410,12 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         account=told.account,
         running=partial(runs, client, engine),
     )
+
+
+def provider_of(settings: Settings) -> OidcProvider | None:
+    """Return the identity provider that people sign in at; None without one."""
+    told = settings.provider
+    return OidcProvider(told, utc_now) if told is not None else None
 
 
 def told_settings(settings: Settings) -> list[ShownSetting]:

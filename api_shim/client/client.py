@@ -159,6 +159,7 @@ class Shim:
     variables = carried_out(of_jobs.variables)
     change_job = carried_out(of_jobs.change_job)
     run = carried_out(of_jobs.run)
+    check = carried_out(of_jobs.check)
     schedule = carried_out(of_jobs.schedule)
     job_queues = carried_out(of_queues.job_queues)
     add_job_queue = carried_out(of_queues.add_job_queue)

@@ -150,6 +150,14 @@ class UserPreferences:
     page_size: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FavouriteJob:
+    """A Job that a user has among their favourites."""
+
+    user_id: UUID
+    job_id: UUID
+
+
 COOKIE = "signoff_session"
 """The name of the cookie with a session's key."""
 IDLE = timedelta(hours=12)

@@ -70,6 +70,18 @@ class Tools:
             found, variables = await shim.job(job), await shim.variables(job)
         return {**_job(found), "queues": list(found.task_queues), "inputs": _schema(variables)}
 
+    async def check_request(self, job: JobRef, inputs: Inputs) -> dict[str, Any]:
+        """Say what is wrong with a request, whether it would wait for approval, and who could approve it."""
+        async with self._sign_in() as shim:
+            told = await shim.check(job, inputs)
+        return {
+            "valid": told.valid,
+            "errors": told.errors,
+            "needs_approval": told.needs_approval,
+            "who_may_approve": [each.username for each in told.who_may_approve],
+            "others_may_approve": told.others_may_approve,
+        }
+
     async def request_run(
         self,
         job: JobRef,
@@ -121,7 +133,11 @@ class Tools:
                 row, told = await shim.scheduled_job(request), await shim.explain(request)
             except NotFound:
                 return await _settled(shim, request)
-        return {**_request(row), "who_may_approve": [each.username for each in told.who.get("approve", [])]}
+        return {
+            **_request(row),
+            "who_may_approve": [each.username for each in told.who.get("approve", [])],
+            "others_may_approve": told.others.get("approve", False),
+        }
 
     async def list_results(self, job: str | None = None, limit: Limit = 20) -> list[dict[str, Any]]:
         """List the results of runs that you may see, the newest first."""
@@ -172,7 +188,16 @@ class Tools:
         return "It was taken back."
 
 
-READS = ("find_jobs", "describe_job", "list_requests", "show_request", "list_results", "show_result", "wait")
+READS = (
+    "find_jobs",
+    "describe_job",
+    "check_request",
+    "list_requests",
+    "show_request",
+    "list_results",
+    "show_result",
+    "wait",
+)
 WRITES = ("request_run", "schedule_run", "cancel_run", "withdraw_request")
 
 

@@ -17,7 +17,7 @@ Contract 1.3 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +26,7 @@ from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import (
     Group,
+    Identity,
     Permission,
     PermissionGroup,
     PermissionUser,
@@ -35,7 +36,7 @@ from api_shim.domain.accounts import (
     UserGroup,
     WorkerAccount,
 )
-from api_shim.domain.audit import Author
+from api_shim.domain.audit import Author, EventType
 from api_shim.domain.model import ScheduledJob
 from api_shim.keys import new_key
 from api_shim.parsing.account import (
@@ -55,6 +56,7 @@ from api_shim.services.accounts import (
     add_account,
     change_account,
     check_one_remains,
+    end_sessions,
     lock_concerned,
     record,
     remove_account,
@@ -66,6 +68,7 @@ from api_shim.services.authorization import load_contexts
 from api_shim.services.given_approvals import Approvals, approvals_without
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import hand_over
+from api_shim.services.provider_accounts import linking
 from api_shim.services.sessions import hash_password
 from api_shim.settings import LOCAL, WORKER
 from api_shim.store import Duplicate, Store, Transaction
@@ -77,6 +80,8 @@ from approval_gate.model import Action, Denied, ObjectType
 
 SHORT_ID = 8
 """How many characters of an id are enough to name a token."""
+LONGEST_SUBJECT = 255
+LINKED = "This user, or this subject, is linked already: signoff user unlink takes a link away."
 KEY_IN_USE = "This key is in use already."
 WORKERS_PERMISSION = "Workers of signoff"
 """What accounts of workers were given before being one was enough; who has it keeps it until it is taken away."""
@@ -235,6 +240,49 @@ class AccountAdmin:
         with self._store.transaction() as tx:
             user = _locked(tx, username)
             replace_password(tx, user, hashed, now, self._by)
+
+    def link(self, username: str, issuer: str, subject: str, now: datetime) -> None:
+        """Link a user with somebody at an identity provider, who can then sign in as this user.
+
+        Args:
+            username: the user.
+            issuer: the provider.
+            subject: who they are there, as the provider names them; no name, and no mail address.
+            now: the time.
+
+        Raises:
+            NotFound: there is no such user.
+            Invalid: the subject is empty or too long.
+            Conflict: one of the two is linked already.
+        """
+        if not subject.strip() or len(subject) > LONGEST_SUBJECT:
+            raise Invalid(f"A subject has 1 to {LONGEST_SUBJECT} characters.")
+        with self._adding(LINKED) as tx:
+            user = user_named(tx, username)
+            identity = Identity(id=uuid4(), user_id=user.id, issuer=issuer, subject=subject, created=now)
+            tx.add(identity)
+            tx.record(linking(EventType.USER_LINKED, user, identity, now, self._by))
+
+    def unlink(self, username: str, now: datetime) -> None:
+        """Take a user's links with identity providers away, and end their sessions.
+
+        Raises:
+            NotFound: there is no such user, or they have none.
+        """
+        with self._store.transaction() as tx:
+            user = _locked(tx, username)
+            there = tx.all(Identity, user_id=user.id)
+            if not there:
+                raise NotFound(f"{user.username} is not linked with an identity provider.")
+            for identity in there:
+                tx.remove(identity)
+                tx.record(linking(EventType.USER_UNLINKED, user, identity, now, self._by))
+            end_sessions(tx, user)
+
+    def identities(self) -> Mapping[UUID, Identity]:
+        """Return who users are at an identity provider, by their ids."""
+        with self._store.transaction(write=False) as tx:
+            return {each.user_id: each for each in tx.all(Identity)}
 
     def remove_user(
         self,

@@ -29,13 +29,13 @@ from api_shim.domain.ports import NOTICES, WHOLE, LogLine, LogPart, Orchestrator
 from api_shim.domain.query import Condition
 from api_shim.parsing.filters import no_choice
 from api_shim.reconcile.pools import pools_of
-from api_shim.services.authorization import get_authorized, permitted_ids
+from api_shim.services.authorization import get_authorized
 from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid, Unavailable
-from approval_gate.model import Action, Actor, Allowed, ObjectType
+from approval_gate.model import Action, Actor, ObjectType
 from flows.log_objects import read_object
 
 logger = logging.getLogger("signoff")
@@ -69,15 +69,6 @@ class Queries:
             NotFound: the object does not exist, or the caller may not view it.
         """
         return await self._store.read(partial(_one, actor, kind, by))
-
-    async def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> Mapping[UUID, JobResult]:
-        """Return the newest job result of each Job, by the Job's id, among those that the actor may view."""
-        newest = await self._store.read(partial(_newest, actor, job_ids))
-        return {result.job_id: result for result in newest if result.job_id is not None}
-
-    async def possible(self, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
-        """Return the ids on which the actor has the action."""
-        return await self._store.read(lambda tx: permitted_ids(tx, actor, action, kind, ids))
 
     async def logs(self, actor: Actor, result_id: UUID, part: LogPart = WHOLE) -> list[LogEntry]:
         """Return the log of a job result, or a part of it, oldest first.
@@ -203,11 +194,6 @@ def _by_queues(tx: Transaction, condition: Condition) -> Condition:
     queues = {value for test in asked for value in test.value}
     have = [job.id for job in tx.all(Job) if queues & {*job.queues, *map(queue_id, job.queues)}]
     return replace(condition, tests=(Lookup(path="id", op=Op.IN, value=tuple(have)),))
-
-
-def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
-    allowed = policy.check_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
-    return tx.newest_results(actor, job_ids) if allowed else []
 
 
 def _seen_results(actor: Actor, ids: Collection[UUID] | None, tx: Transaction) -> list[JobResult]:

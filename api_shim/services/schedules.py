@@ -156,7 +156,7 @@ class Schedules:
         self._code = code
         self._clock = clock
         self.zone = zone
-        self._limits = limits
+        self.limits = limits
         self._threads = anyio.CapacityLimiter(CODE_THREADS)
 
     def parts(self, job: Job, request: RunRequest, now: datetime) -> tuple[Callable[[], Any], ...]:
@@ -230,7 +230,7 @@ class Schedules:
         sent: object,
     ) -> Accepted:
         now = self._clock()
-        job, agent = await self._store.read(partial(_requestable, actor, job_ref, self._limits))
+        job, agent = await self._store.read(partial(requestable, actor, job_ref, self.limits))
         whole = [str(job.id), request.told if sent is None else sent]
         asked = None if key is None else request_key(actor.id, key, whole, now, self._store.fingerprint)
         if asked is not None and (before := await self._before(asked)):
@@ -318,7 +318,7 @@ class Schedules:
             agent=plan.agent,
             reason=plan.reason,
         )
-        limits, dry = self._limits, is_dry_run(plan.job, plan.inputs)
+        limits, dry = self.limits, is_dry_run(plan.job, plan.inputs)
         limit = limits.waiting_requests if plan.agent is None else limits.agent_waiting_requests
         add = partial(_add, actor, scheduled, plan.files, asked, now, limit, for_dry_run=dry)
         scheduled = await self._store.write(add)
@@ -357,8 +357,20 @@ class Schedules:
             self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
 
-def _requestable(actor: Actor, job_ref: str | UUID, limits: Limits, tx: Transaction) -> tuple[Job, AskingAgent | None]:
-    """Return a Job that the actor may run now, and for whom they ask if they are an agent, or raise why not."""
+def requestable(actor: Actor, job_ref: str | UUID, limits: Limits, tx: Transaction) -> tuple[Job, AskingAgent | None]:
+    """Return a Job that the actor may run now, and for whom they ask if they are an agent.
+
+    Args:
+        actor: who asks.
+        job_ref: the id or the name of the Job.
+        limits: what holds for agents.
+        tx: the transaction.
+
+    Raises:
+        Forbidden: they may not run it, nor the person for whom they ask, or nobody may.
+        NotFound: there is no such Job, or none that they may know of.
+        NotRunnable: its code is not installed, or only events start it.
+    """
     by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
     job: Job = get_authorized(tx, actor, Action.RUN, ObjectType.JOB, **by)
     person = check_person(tx, actor, tx.attributes(ObjectType.JOB, job.id)) if actor.agent else None

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import anyio
@@ -74,6 +74,16 @@ class Visitor:
     preferences: UserPreferences
 
 
+class Renewal(Protocol):
+    """Renews the sessions that were started at an identity provider; see ``services.session_renewal``."""
+
+    def is_due(self, session: Session) -> bool:
+        """Say whether a session has to be renewed, now or soon."""
+
+    async def renew(self, session: Session) -> None:
+        """Renew a session that is due."""
+
+
 class Sessions:
     """Signs users in and out.
 
@@ -83,6 +93,7 @@ class Sessions:
         note: records that a token has been used, and from which address.
         sleep: waits for so many seconds.
         rules: how people sign in, and for how long.
+        renewal: renews the sessions that were started at an identity provider; without it they are over.
     """
 
     def __init__(
@@ -92,8 +103,10 @@ class Sessions:
         note: Callable[[Token, str], None],
         sleep: Callable[[float], Awaitable[None]],
         rules: SignInRules = SIGN_IN_RULES,
+        renewal: Renewal | None = None,
     ) -> None:
         self.rules = rules
+        self._renewal = renewal
         self._store = store
         self._clock = clock
         self._note = note
@@ -172,6 +185,7 @@ class Sessions:
 
         Raises:
             Unauthenticated: the session does not exist or has ended.
+            Unavailable: it has to be renewed at an identity provider, which does not answer.
         """
         now, visitor = self._clock(), await self.look_up(key)
         if now - visitor.session.seen > SEEN_EVERY:
@@ -183,8 +197,16 @@ class Sessions:
 
         Raises:
             Unauthenticated: the session does not exist or has ended.
+            Unavailable: it has to be renewed at an identity provider, which does not answer.
         """
-        return await self._store.read(partial(_visitor, key, self._clock(), self.rules))
+        look = partial(_visitor, key, self._clock(), self.rules)
+        visitor = await self._store.read(look)
+        if visitor.session.provider is not None and self._renewal is None:
+            raise Unauthenticated(SIGN_IN_FIRST)
+        if self._renewal is None or not self._renewal.is_due(visitor.session):
+            return visitor
+        await self._renewal.renew(visitor.session)
+        return await self._store.read(look)
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""
@@ -223,7 +245,7 @@ def new_session(user_id: UUID, now: datetime, **of: Any) -> tuple[str, Session]:
     return key, Session(**{"id": uuid4(), "user_id": user_id, **how, **of})
 
 
-def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, way: str) -> None:
+def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, way: str, **said: str) -> None:
     """Start a session, end those of its user that are over, and record that.
 
     Args:
@@ -232,12 +254,13 @@ def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, w
         rules: how long sessions last.
         address: where its user signs in from.
         way: what they sign in with.
+        said: what else is to be known, by name.
     """
     for old in tx.all(Session, user_id=session.user_id):
         if old.is_over(session.created, rules.longest):
             tx.remove(old)
     tx.add(session)
-    _record(tx, EventType.SIGNED_IN, session, session.created, address=address, way=way)
+    _record(tx, EventType.SIGNED_IN, session, session.created, address=address, way=way, **said)
 
 
 def _record(tx: Transaction, act: EventType, session: Session, now: datetime, **said: Any) -> None:

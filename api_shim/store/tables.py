@@ -220,6 +220,13 @@ user_preferences = Table(
     Column("page_size", Integer, nullable=False),
 )
 
+favourite_jobs = Table(
+    "favourite_jobs",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    reference("jobs.id", name="job_id", gone="CASCADE", primary_key=True),
+)
+
 worker_accounts = Table(
     "worker_accounts",
     metadata,
@@ -250,6 +257,7 @@ ACCOUNTS: dict[type[Any], Table] = {
     SignInCode: sign_in_codes,
     Password: passwords,
     UserPreferences: user_preferences,
+    accounts.FavouriteJob: favourite_jobs,
     WorkerAccount: worker_accounts,
     RunCredential: run_credentials,
 }
@@ -563,7 +571,7 @@ audit_events = Table(
     Column("actor", String(150), nullable=False),
     Column("name", String(255), nullable=False, index=True),
     Column("scheduled_job_id", Uuid, index=True),
-    Column("job_id", Uuid),
+    Column("job_id", Uuid, index=True),
     Column("flow_run_id", Uuid, index=True),
     Column("deployment_id", Uuid),
     Column("data", JSON, nullable=False),

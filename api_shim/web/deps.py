@@ -27,6 +27,7 @@ from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
 from api_shim.services.job_buttons import JobButtons
 from api_shim.services.job_queues import JobQueues
+from api_shim.services.job_views import JobViews
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
@@ -35,6 +36,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_checks import RequestChecks
 from api_shim.services.result_files import ResultFiles
 from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
@@ -73,6 +75,7 @@ class Services:
     schedule_changes: ScheduleChanges
     explainer: Explainer
     run_preview: RunPreview
+    request_checks: RequestChecks
     schedule_views: ScheduleViews
     ownership: Ownership
     prefect_ui: PrefectUI
@@ -96,6 +99,10 @@ class Services:
     @property
     def preferences(self) -> Preferences:
         return Preferences(self.store)
+
+    @property
+    def job_views(self) -> JobViews:
+        return JobViews(self.store, self.clock)
 
     @property
     def account_views(self) -> AccountViews:

@@ -178,7 +178,7 @@ class Gateway:
         elif OURS.fullmatch(scope["path"]):
             await self._ours(scope, receive, send)
         elif PAGES.fullmatch(scope["path"]):
-            scope = with_state(scope, limits=self._rates.limits)
+            scope = with_state(scope, limits=self._rates.limits, origin=self._origins.of(scope))
             await self._pages({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         else:
             await self._prefects(scope, receive, send)

@@ -35,10 +35,17 @@ class Origin:
         clock: tells the time, aware.
         follows: whether Prefect follows what is answered.
         limits: how much may be asked of it.
+        signing_in: how people sign in, and where, as ``build`` takes it.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], datetime], *, follows: bool = True, limits: Limits = LIMITS
+        self,
+        store: Store,
+        clock: Callable[[], datetime],
+        *,
+        follows: bool = True,
+        limits: Limits = LIMITS,
+        **signing_in: Any,
     ) -> None:
         self.follows = follows
         self.store = store
@@ -47,7 +54,7 @@ class Origin:
         self.passed: list[Scope] = []
         self.redirects = False
         self.waited: list[float] = []
-        application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep, limits=limits)
+        application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep, limits=limits, **signing_in)
         self.rates = application.rates
         self.readiness = application.services.readiness
         self.tokens = application.tokens

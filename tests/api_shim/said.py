@@ -87,8 +87,11 @@ def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:
 def waiting(name: str = "nightly", **to: Any) -> dict[str, Any]:
     seen = {
         "requested_by": "alice",
+        "asked_at": "2026-05-04T12:00:00Z",
         "may_approve": True,
         "why_not_approve": "",
+        "may_deny": True,
+        "why_not_deny": "",
         "approval_state": "pending",
         "unfit": "",
     }

@@ -58,6 +58,49 @@ def test_limits_are_what_the_environment_says_or_else_generous(monkeypatch: pyte
         read_settings()
 
 
+OIDC = {"ISSUER": "https://login.example.com/realm", "CLIENT_ID": "signoff", "CLIENT_SECRET": "hunter2"}
+
+
+def test_an_identity_provider_is_told_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().provider is None
+    for name, value in OIDC.items():
+        monkeypatch.setenv(f"SIGNOFF_OIDC_{name}", value)
+    monkeypatch.setenv("SIGNOFF_OIDC_GROUPS", '{"cn=ops,dc=example": "Network operators"}')
+    monkeypatch.setenv("SIGNOFF_LOCAL_PASSWORDS", "false")
+    monkeypatch.setenv("SIGNOFF_SESSION_HOURS", "0.5")
+    told = read_settings().provider
+    assert told is not None
+    assert (told.issuer, told.name, told.client_secret) == (OIDC["ISSUER"], "login.example.com", "hunter2")
+    assert "hunter2" not in f"{told!r} {read_settings()!r}"
+    rules = read_settings().sign_in_rules
+    assert (rules.groups, rules.passwords) == ({"cn=ops,dc=example": "Network operators"}, False)
+    assert rules.longest == timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        pytest.param("ISSUER", "http://login.example.com", "must begin with https", id="unencrypted"),
+        pytest.param("ISSUER", "login.example.com", "the address of a provider", id="no address"),
+        pytest.param("ISSUER", "https://login.example.com/?x=1", "the address of a provider", id="with a query"),
+        pytest.param("CLIENT_ID", "", "needs SIGNOFF_OIDC_CLIENT_ID", id="nobody"),
+        pytest.param("SCOPES", "profile", "must have openid", id="without openid"),
+        pytest.param("GROUPS", "ops=Network", "SIGNOFF_OIDC_GROUPS: It is JSON", id="no JSON"),
+        pytest.param("GROUPS", "[1]", "SIGNOFF_OIDC_GROUPS: Input should be a valid dictionary", id="no object"),
+        pytest.param("GROUPS", '{"a": 1}', "SIGNOFF_OIDC_GROUPS: Input should be a valid string", id="no names"),
+    ],
+)
+def test_an_identity_provider_that_cannot_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    for each, usual in {**OIDC, name: value}.items():
+        monkeypatch.setenv(f"SIGNOFF_OIDC_{each}", usual)
+    with pytest.raises(Invalid) as refused:
+        read_settings()
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_what_has_ended_is_kept_unless_the_environment_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().retention is None
     monkeypatch.setenv("SIGNOFF_RETENTION_DAYS", "90")

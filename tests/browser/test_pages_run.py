@@ -242,6 +242,7 @@ def test_who_may_not_run_a_job_sees_what_it_is_and_why(live: Live, people: Peopl
     expect(page.get_by_role("link", name="Run Greet")).to_have_count(0)
     expect(page.get_by_role("button", name="Disable")).to_have_count(0)
     page.get_by_role("link", name="Greet").click()
+    page.get_by_role("link", name="Form").click()
     expect(page.get_by_label("Who")).to_have_value("world")
     expect(page.locator("#go")).to_be_disabled()
     expect(page.locator("#go")).to_have_accessible_description("This user does not have permission to run jobs.")

@@ -192,3 +192,28 @@ def test_warns_of_what_is_likely_not_meant(attributes: dict[str, Any], meta: dic
 def test_keeps_both_flags_as_declared() -> None:
     definition = made(approval_required=True, has_sensitive_variables=True).definition()
     assert (definition.approval_required, definition.has_sensitive_variables) == (True, True)
+
+
+def test_without_a_description_the_first_paragraph_of_its_own_docstring_is_one() -> None:
+    class Documented(Job):
+        """Audits a site,
+        at night.
+
+        At length.
+        """
+
+        def run(self) -> None:
+            """Do it."""
+
+    class Bare(Documented):
+        def run(self) -> None:
+            """Do it."""
+
+    class Said(Documented):
+        """Is not what Meta says."""
+
+        class Meta:
+            description = "Said."
+
+    described = [kind.definition().description for kind in (Documented, Bare, Said)]
+    assert described == ["Audits a site, at night.", "", "Said."]

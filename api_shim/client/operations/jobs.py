@@ -144,6 +144,29 @@ def run(
     return (yield from _request(ref, data, schedule, queue, reason, idempotency_key))
 
 
+def check(ref: Ref, data: Mapping[str, Any] | None = None) -> Operation[schemas.RequestCheck]:
+    """Say what is wrong with a request for a run, and who would have to agree; nothing is requested.
+
+    Args:
+        ref: the id or the name of the Job.
+        data: the values of its variables, by name.
+
+    Raises:
+        Forbidden: you do not have permission to run the Job, or it is disabled.
+        NotFound: the Job does not exist, or you may not view it.
+        NotRunnable: the code of the Job is not installed.
+
+    Contract 4.
+
+    >>> told = shim.check("Greet", {"count": 0})
+    >>> told.valid, told.needs_approval
+    (False, False)
+    """
+    body = body_of({"data": dict(data or {})})
+    answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "check"), body=body)
+    return read(schemas.RequestCheck, answer)
+
+
 def schedule(
     ref: Ref,
     data: Mapping[str, Any] | None = None,

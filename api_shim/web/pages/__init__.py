@@ -16,6 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
@@ -25,14 +26,18 @@ from api_shim.web.pages import (
     approval_queue,
     approval_requests,
     audit,
+    command_line,
     crontab,
     decisions,
     groups,
+    help,
+    job,
     job_buttons,
     jobs,
     object_fields,
     permissions,
     preferences,
+    provider_sign_in,
     queue_changes,
     result,
     results,
@@ -50,7 +55,10 @@ from api_shim.web.private_answers import mark_private
 
 ROUTERS = (
     sign_in.router,
+    provider_sign_in.router,
+    command_line.router,
     jobs.router,
+    job.router,
     run.router,
     object_fields.router,
     crontab.router,
@@ -74,6 +82,7 @@ ROUTERS = (
     audit.router,
     system.router,
     preferences.router,
+    help.router,
 )
 STATIC = Path(__file__).parent / "static"
 
@@ -89,12 +98,19 @@ HEADERS = {
 }
 
 
-def create_pages(use: Services, sessions: Sessions, rates: RequestRates, clock: Callable[[], datetime]) -> ASGIApp:
+def create_pages(
+    use: Services,
+    sessions: Sessions,
+    at_provider: ProviderSignIn,
+    rates: RequestRates,
+    clock: Callable[[], datetime],
+) -> ASGIApp:
     """Return the ASGI application that serves the pages.
 
     Args:
         use: the use cases.
         sessions: resolves session cookies to users.
+        at_provider: signs people in whom an identity provider vouches for.
         rates: counts requests.
         clock: returns the current time, timezone-aware.
     """
@@ -103,6 +119,7 @@ def create_pages(use: Services, sessions: Sessions, rates: RequestRates, clock: 
     )
     pages.state.services = use
     pages.state.sessions = sessions
+    pages.state.at_provider = at_provider
     pages.state.rates = rates
     pages.state.clock = clock
     install_errors(pages)

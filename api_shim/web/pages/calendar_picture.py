@@ -25,7 +25,7 @@ AXIS, ROW = 1.9, 1.75
 """The height of the axis and of each row, in ``em``."""
 NARROWEST = 0.7
 """The minimum width of a band, in per cent."""
-ROOM = 3
+ROOM = 6
 """How much room a label needs before the right end, in per cent."""
 TOLD = 12
 """How many marks of a row are listed in its text; the rest is counted."""

@@ -24,6 +24,8 @@ from api_shim.web.pages.visit import Here, Visit
 
 router = APIRouter(prefix="/signoff/approval-queue/changes")
 EVENTS = "text/event-stream"
+OVER = "event: over\ndata:\n\n"
+"""What is sent when the session has ended."""
 ANEW = 20.0
 """Seconds after which something is sent in any case, so that connections whose other end is gone are noticed."""
 
@@ -47,7 +49,8 @@ class Events(StreamingResponse):
     """
 
     def __init__(self, events: AsyncIterator[str], watching: ExitStack) -> None:
-        super().__init__(events, media_type=EVENTS)
+        # Proxies that collect an answer before they pass it on would pass on nothing.
+        super().__init__(events, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
         self._watching = watching
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,13 +64,16 @@ async def _events(here: Visit, watcher: Watcher) -> AsyncIterator[str]:
     key = session_cookie(here.request) or ""
     told: Mapping[QueueView, int] | None = None
     changed = True
-    while not watcher.over:
+    while True:
         try:
             actor = (await here.sessions.look_up(key)).actor
         except Unauthenticated:
-            break
+            # A browser that were only cut off would come again and again.
+            yield OVER
+            return
+        if watcher.over:
+            # The server stops: the browser comes again by itself when it is back.
+            return
         counts = await here.use.approval_queue.counts(actor)
         yield f"data: {json.dumps(counts)}\n\n" if changed or counts != told else ":\n\n"
         told, changed = counts, await watcher.wait(ANEW)
-    # A browser that were only cut off would come again and again.
-    yield "event: over\ndata:\n\n"

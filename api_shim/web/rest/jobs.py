@@ -27,6 +27,7 @@ from api_shim.web.rest.expansion import (
 )
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, no_content, permission_first, respond, root_of
+from api_shim.web.rest.serializers import serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
@@ -97,6 +98,14 @@ async def run(ref: Ref, request: Request, actor: Requester, use: Use) -> Respons
     except Invalid as error:
         raise type(error)(as_form_fault(error.detail)) if is_form(request) else error from None
     return await answer_accepted(request, use, accepted)
+
+
+@router.post("/{ref}/check", **answers(schemas.RequestCheck, body=RunRequest, also=[405]))
+async def check(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Say what is wrong with a request for a run, and who would have to agree; nothing is requested."""
+    asked = read_run(await read_body(request), is_form=False)
+    told = await use.request_checks.check(actor, read_id(ref) or ref, asked)
+    return respond(request, (await serializer(request, use)).request_check(told))
 
 
 queues_router = APIRouter(prefix="/api/extras/job-queues", tags=["job-queues"])

@@ -41,6 +41,7 @@ from api_shim.services.approval_queue import Waiting
 from api_shim.services.approval_requests import Comparison, Outcomes
 from api_shim.services.given_approvals import Approvals
 from api_shim.services.queries import LogEntry
+from api_shim.services.request_checks import RequestCheck
 from api_shim.services.review import Difference, Earlier, Review
 from api_shim.services.schedule_views import UNSEEN, Explanation, Upcoming
 from api_shim.services.schedules import Accepted
@@ -342,6 +343,16 @@ class Serializer:
             needs_force=told.needs_force,
             next_firing=told.next_firing,
             why_not=told.why_not,
+        )
+
+    def request_check(self, check: RequestCheck) -> schemas.RequestCheck:
+        """Return what would become of a request."""
+        return schemas.RequestCheck(
+            valid=not check.faults,
+            errors=[fault.detail for fault in check.faults],
+            needs_approval=check.waits,
+            who_may_approve=[self._named(user) for user in check.people],
+            others_may_approve=check.others,
         )
 
     def _named(self, user: User) -> schemas.Named:

@@ -29,6 +29,7 @@ ROW, RESULT, JOB, WAITING = said.scheduled(), said.result(), said.job(), said.wa
 HELD, BEGUN = said.accepted(ROW), said.accepted(None, RESULT)
 VARIABLE = {"name": "who", "type": "StringVar", "required": False}
 UPCOMING = {"time_zone": "UTC", "why_not": "", "note": "", "firings": ["2030-01-01T02:00:00Z"]}
+CHECKED = {"valid": True, "errors": [], "needs_approval": False, "who_may_approve": [], "others_may_approve": False}
 QUEUE = said.queue()
 BUTTON, HOOK = said.button(), said.hook()
 BOUND = said.bound()
@@ -55,6 +56,15 @@ CASES = [
         JOB,
         schemas.Job,
         "change a Job",
+    ),
+    case(
+        jobs.check("j", {"n": 1}),
+        "POST",
+        f"{E}/jobs/j/check/",
+        {"data": {"n": 1}},
+        CHECKED,
+        schemas.RequestCheck,
+        "check",
     ),
     case(jobs.run("j"), "POST", f"{E}/jobs/j/run/", {"data": {}}, BEGUN, schemas.Accepted, "run"),
     case(

@@ -71,6 +71,7 @@ def signoff(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for name in ("DATABASE_URL", "JOBS", "POOL"):
         monkeypatch.delenv(f"SIGNOFF_{name}", raising=False)
     monkeypatch.setenv("SIGNOFF_HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home.parent / "config"))
 
     def run(*words: str, stdin: bytes = b"") -> Printed:
         monkeypatch.setattr(sys, "argv", ["signoff", *words])
@@ -104,6 +105,14 @@ class Told:
     tokens: list[str] = field(default_factory=list)
 
 
+def _read(sent: bytes) -> Any:
+    """Return what was sent: JSON, or the text of a form."""
+    try:
+        return json.loads(sent or b"null")
+    except ValueError:
+        return sent.decode()
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """A server that gives the answer it is told; the commands find it, and a token, in the environment."""
@@ -112,7 +121,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            told.asked.append((self.command, self.path, json.loads(sent or b"null")))
+            told.asked.append((self.command, self.path, _read(sent)))
             told.tokens.append(self.headers["Authorization"])
             self.send_response(told.status)
             self.end_headers()

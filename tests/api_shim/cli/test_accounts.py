@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,9 +52,38 @@ def test_users_are_added_and_listed(signoff: Run) -> None:
         ("root", True, True),
     ]
     assert datetime.fromisoformat(listed[0]["created"]).tzinfo is not None
-    columns = ["username", "active", "superuser", "works_for", "asks_for", "writes_to_prefect", "created"]
-    assert signoff("user", "list").out.split()[:7] == columns
+    columns = ["username", "active", "superuser", "works_for", "asks_for", "writes_to_prefect", "provider", "created"]
+    assert signoff("user", "list").out.split()[:8] == columns
     assert [user["writes_to_prefect"] for user in listed] == [False, True]
+
+
+ISSUER = "https://login.example.com"
+
+
+def test_a_user_is_linked_with_somebody_at_the_identity_provider(
+    signoff: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signoff("user", "add", "alice")
+    signoff("user", "add", "bob")
+    assert "SIGNOFF_OIDC_ISSUER" in signoff("user", "link", "alice", "248").refusal
+    monkeypatch.setenv("SIGNOFF_OIDC_ISSUER", ISSUER)
+    monkeypatch.setenv("SIGNOFF_OIDC_CLIENT_ID", "signoff")
+    assert signoff("user", "link", "alice", "248").out == f"Whom {ISSUER} calls 248 signs in as alice.\n"
+    for name, subject in (("bob", "248"), ("alice", "249")):
+        assert "linked already" in signoff("user", "link", name, subject).refusal
+    assert "no user named" in signoff("user", "link", "nobody", "250").refusal
+    assert "A subject has" in signoff("user", "link", "bob", " ").refusal
+    listed = signoff("user", "list", "--json").json
+    assert [(each["provider"], each["subject"]) for each in listed] == [(ISSUER, "248"), ("", "")]
+    signoff("user", "unlink", "alice")
+    assert "is not linked" in signoff("user", "unlink", "alice").refusal
+    with closing(store_of(home)) as store, store.transaction(write=False) as tx:
+        told = [each for each in tx.events(0, 100) if "link" in each.act]
+    assert [(each.act, each.name, each.data["subject"]) for each in told] == [
+        ("user.linked", "alice", "248"),
+        ("user.unlinked", "alice", "248"),
+    ]
+    assert all(each.actor.startswith("local: ") for each in told)
 
 
 def test_an_account_is_made_a_workers(signoff: Run) -> None:
@@ -404,6 +434,8 @@ def test_an_agent_is_added_with_its_person(signoff: Run, words: tuple[str, ...])
 
 def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api_shim.cli.accounts.system_user", lambda: "jane")
+    monkeypatch.setenv("SIGNOFF_OIDC_ISSUER", ISSUER)
+    monkeypatch.setenv("SIGNOFF_OIDC_CLIENT_ID", "signoff")
     limits = ("--types", "extras.job", "--actions", "view", "--users", "bob", "--groups", "ops")
     secret, key = "a-long-password", b"0123456789abcdef0123"
     commands: list[tuple[tuple[str, ...], bytes, list[tuple[str, str, list[str] | None]]]] = [
@@ -441,6 +473,8 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
             b"",
             [("user.changed", "bob", ["works_for"])],
         ),
+        (("user", "link", "bob", "248"), b"", [("user.linked", "bob", None)]),
+        (("user", "unlink", "bob"), b"", [("user.unlinked", "bob", None)]),
         (
             ("user", "add", "helper", "--agent", "--for", "bob"),
             b"",

@@ -64,6 +64,15 @@ def test_a_job_is_found_and_described_with_a_schema_of_its_inputs(call: Call) ->
     assert call("describe_job", job="Guarded")["inputs"]["properties"]["dryrun"]["type"] == "boolean"
 
 
+def test_a_request_is_checked_before_it_is_made(call: Call, server: InProcess, admin: httpx.Client) -> None:
+    before = admin.get("/api/extras/scheduled-jobs/").json()["count"]
+    good, bad = (call("check_request", job="Greet", inputs={"count": count}) for count in (1, 0))
+    assert (good["valid"], good["errors"], good["needs_approval"]) == (True, [], True)
+    assert (good["who_may_approve"], good["others_may_approve"]) == ([], True), "it may not view users"
+    assert (bad["valid"], "count" in str(bad["errors"])) == (False, True)
+    assert admin.get("/api/extras/scheduled-jobs/").json()["count"] == before
+
+
 def test_what_is_asked_for_waits_is_seen_and_is_taken_back(call: Call, admin: httpx.Client, person: str) -> None:
     key = unique("key")
     asked = call("request_run", job="Greet", inputs={"who": "Ada"}, reason="Say hello.", idempotency_key=key)

@@ -58,7 +58,7 @@ def helper(plant: Plant, alice: Actor) -> Actor:
 
 
 def limited(plant: Plant, **to: Any) -> None:
-    plant.schedules._use_case._limits = replace(LIMITS, **to)
+    plant.schedules._use_case.limits = replace(LIMITS, **to)
 
 
 def request(plant: Plant, who: Actor, schedule: object = None, *, reason: str = "", **data: Any) -> Accepted:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.model import JobResult, Status
+from api_shim.domain.model import Status
 from api_shim.domain.ports import LogLine, LogPart
 from api_shim.services.queries import entry_of
 from api_shim.store import Listing, Store
-from approval_gate.constraints import parse
 from approval_gate.errors import Forbidden, NotFound, Unavailable
-from approval_gate.model import Action, Actor, Grant, ObjectType
+from approval_gate.model import Actor, ObjectType
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 from tests.factories import NOW, make_result
@@ -44,47 +40,10 @@ def test_who_may_view_nothing_of_a_type_is_refused_even_what_is_not_there(origin
 
 def test_nothing_waits_for_prefect_to_be_shown(origin: Origin) -> None:
     viewing = origin.shim.state.services.queries
-    origin.add(result := make_result(job := origin.job(), None, released=True))
+    origin.add(result := make_result(origin.job(), None, released=True))
     assert asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id)) == result
     assert asyncio.run(viewing.page(ROOT, ObjectType.JOB_RESULT, ALL)).rows == [result]
-    assert asyncio.run(viewing.newest_results(ROOT, [job.id])) == {job.id: result}
     assert origin.engine.calls == []
-
-
-def test_the_newest_result_of_each_job_is_that_which_they_may_see(origin: Origin) -> None:
-    viewing = origin.shim.state.services.queries
-    jobs = [origin.job() for _ in range(3)]
-    mine, others = origin.user("mine"), origin.user("others")
-    older = [make_result(jobs[0], mine, status=Status.SUCCESS, date_created=NOW - timedelta(hours=n)) for n in (2, 1)]
-    newest = make_result(jobs[0], others, status=Status.FAILURE)
-    origin.add(*older, newest, only := make_result(jobs[1], mine, status=Status.SUCCESS))
-    ids = [job.id for job in jobs]
-
-    def seen(actor: Actor) -> Mapping[UUID, JobResult]:
-        return asyncio.run(viewing.newest_results(actor, ids))
-
-    own = Grant(
-        object_types=frozenset({ObjectType.JOB_RESULT}),
-        actions=frozenset({Action.VIEW}),
-        constraint=parse({"user": "$user"}, {"user": UUID}),
-    )
-    assert seen(ROOT) == {jobs[0].id: newest, jobs[1].id: only}
-    assert seen(Actor(id=mine.id, username="mine", grants=(own,))) == {jobs[0].id: older[1], jobs[1].id: only}
-    assert seen(Actor(id=others.id, username="others", grants=(own,))) == {jobs[0].id: newest}
-    assert seen(NOBODY) == {}
-
-
-def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: Origin) -> None:
-    viewing = origin.shim.state.services.queries
-    job = origin.job()
-
-    def possible(actor: Actor, action: Action) -> set[UUID]:
-        return asyncio.run(viewing.possible(actor, action, ObjectType.JOB, [job.id, uuid4()]))
-
-    assert possible(ROOT, Action.CHANGE) == {job.id}
-    assert possible(replace(ROOT, read_only=True), Action.CHANGE) == set()
-    assert possible(replace(ROOT, read_only=True), Action.VIEW) == {job.id}
-    assert possible(NOBODY, Action.VIEW) == set()
 
 
 def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin) -> None:

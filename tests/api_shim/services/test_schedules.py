@@ -419,7 +419,7 @@ def test_of_those_who_ask_for_one_name_at_once_exactly_one_gets_it(plant: Plant)
 
 def test_of_one_person_only_so_many_requests_wait(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL, supports_dryrun=True)
-    plant.schedules._use_case._limits = Limits(waiting_requests=2)  # type: ignore[attr-defined]  # within what lets Prefect follow
+    plant.schedules._use_case.limits = Limits(waiting_requests=2)  # type: ignore[attr-defined]  # within what lets Prefect follow
     assert ask(plant, LATER).scheduled_job
     assert ask(plant, HOURLY).scheduled_job
     with pytest.raises(Conflict) as caught:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import StatementError
 
 from api_shim.domain import model
 from api_shim.domain.accounts import (
+    FavouriteJob,
     Group,
     Identity,
     Password,
@@ -205,6 +206,7 @@ def full() -> list[Any]:
         ),
         SignInCode(id=uuid4(), session_id=session.id, code_hash="f" * 64, challenge="c" * 43, created=EXACT),
         UserPreferences(user_id=user.id, time_zone=NASTY, page_size=100),
+        FavouriteJob(user_id=user.id, job_id=job.id),
         RunCredential(flow_run_id=uuid4(), key_hash="f" * 64, user_id=user.id, created=EXACT),
         PendingCleanup(
             id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()
@@ -290,6 +292,7 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         WorkerAccount,
         RunCredential,
         UserPreferences,
+        FavouriteJob,
     }
     of_files = {ResultFile, ResultContent, InputFile, InputFileUse}
     assert set(TABLES) == {*of_model, *of_accounts, *of_files, JobButton, JobHook, AuditEvent, AuditHead}

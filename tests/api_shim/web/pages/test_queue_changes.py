@@ -12,6 +12,7 @@ import pytest
 from api_shim.domain.accounts import COOKIE
 from api_shim.services import queue_watch
 from api_shim.store import Store
+from api_shim.web.pages.queue_changes import OVER
 from tests.api_shim.origin import Origin
 from tests.api_shim.web.pages.test_approval_queue import QUEUE, Desk
 from tests.conftest import Clock
@@ -101,9 +102,21 @@ def test_a_stream_ends_with_its_session_and_says_so(desk: Desk) -> None:
         await listener.next()
         await desk.origin.sessions.sign_out(desk.signed_in["bob"][1])
         await desk.origin.watch.tick()
-        assert await listener.next() == "event: over\ndata:\n\n"
+        assert await listener.next() == OVER
 
     while_listening(desk, listens)
+
+
+def test_a_stream_ends_with_the_server_so_that_the_browser_comes_again(desk: Desk) -> None:
+    async def stops() -> list[str]:
+        listener = Listener(desk, "bob")
+        listening = asyncio.create_task(listener.listen())
+        sent = [await listener.next()]
+        desk.origin.watch.close()
+        await asyncio.wait_for(listening, 30)
+        return sent + [listener.sent.get_nowait() for _ in range(listener.sent.qsize())]
+
+    assert asyncio.run(stops()) == [told(0, 0)]
 
 
 def test_who_has_too_many_streams_is_refused_until_one_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,165 @@
+"""``/signoff/help``: what people look up while they work, for everybody who is signed in; it needs no other server.
+
+* What it lists is what there is: variables, settings of ``Meta``, attributes of a Job, permissions and words for states
+  are compared with the code by a test, and those for states are the pages' own.
+* It names no Job, request or user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api_shim.domain.crontab_text import in_words
+from api_shim.web.pages import labels, template_filters
+from api_shim.web.pages.visit import Here
+from approval_gate.errors import NotFound
+from approval_gate.model import Action
+
+router = APIRouter(prefix="/signoff/help")
+
+TOPICS: Mapping[str, tuple[str, str]] = {
+    "jobs": ("Writing Jobs", "variables, Meta, and what run() can use"),
+    "crontab": ("Crontab", "the five fields, with examples"),
+    "permissions": ("Permissions", "what approvers, requesters and others need"),
+    "api": ("API", "requests with curl, pynautobot, Python and the command line"),
+    "words": ("Words for states", "what is waiting, running, stopped or expired"),
+    "keyboard": ("Keyboard", "the pages without a mouse"),
+}
+"""The pages, by their address: the title, and what is on it."""
+
+
+class VariableHelp(NamedTuple):
+    """A class of variables: its own options, and what ``run()`` gets."""
+
+    options: str
+    value: str
+
+
+VARIABLES: Mapping[str, VariableHelp] = {
+    "StringVar": VariableHelp("min_length, max_length, regex", "a str"),
+    "TextVar": VariableHelp("min_length, max_length, regex", "a str, of several lines"),
+    "IntegerVar": VariableHelp("min_value, max_value", "an int"),
+    "BooleanVar": VariableHelp("", "True or False"),
+    "DryRunVar": VariableHelp("", "True in a dry run; call it dryrun"),
+    "ChoiceVar": VariableHelp("choices", "the value that was chosen"),
+    "MultiChoiceVar": VariableHelp("choices", "a list of values"),
+    "JSONVar": VariableHelp("", "what the JSON stands for"),
+    "DateVar": VariableHelp("", "a datetime.date"),
+    "DateTimeVar": VariableHelp("", "a datetime.datetime in UTC"),
+    "IPAddressVar": VariableHelp("", "an IPv4Address or IPv6Address"),
+    "IPAddressWithMaskVar": VariableHelp("", "an IPv4Interface or IPv6Interface"),
+    "IPNetworkVar": VariableHelp("min_prefix_length, max_prefix_length", "an IPv4Network or IPv6Network"),
+    "ObjectVar": VariableHelp(
+        "source, key, display_field, query_params, null_option", "an object: a mapping with attributes"
+    ),
+    "MultiObjectVar": VariableHelp("source, key, display_field, query_params", "a list of objects"),
+    "FileVar": VariableHelp("", "a file in memory, with a name"),
+    "ScriptVariable": VariableHelp("", "the base of variables of your own"),
+}
+META: Mapping[str, str] = {
+    "name": "The name that people see; the class name by default.",
+    "description": "What the Job does; by default the first paragraph of its docstring.",
+    "approval_required": "Another person must approve every request. It cannot be combined with sensitive variables.",
+    "approval_expires": "A timedelta after which a request that nobody decides expires.",
+    "has_sensitive_variables": "Inputs are hidden and encrypted, and the Job cannot be scheduled. True by default.",
+    "read_only": "The Job says that it changes nothing; the form shows it.",
+    "dryrun_is_safe": "Dry runs change nothing, so that agents may make them without being approved.",
+    "dryrun_default": "The form proposes a dry run.",
+    "hidden": "The Job is listed only to who searches for it, or asks for hidden Jobs.",
+    "soft_time_limit": "Seconds after which run() gets an exception that it may catch; 0 for no limit.",
+    "time_limit": "Seconds after which the run is ended; 0 for no limit.",
+    "is_singleton": "A run that would begin while another one is under way fails.",
+    "overlap": "What becomes of a run that would begin while another one is under way: allow, skip, queue or cancel.",
+    "job_queues": "The queues that it can run on; the first one is the default.",
+    "task_queues": "Another name of job_queues.",
+    "job_variables": "What the work pool starts its runs with, in Prefect's terms. It is approved with the request.",
+    "isolated": "Each run gets a new Python interpreter.",
+    "field_order": "The names of variables in the order of the form.",
+}
+IN_RUN: Mapping[str, str] = {
+    "logger": "Writes the log of the run: debug, info, warning, error, success and failure.",
+    "user": "Whom the run acts as.",
+    "job_result": "The job result of the run, with its id.",
+    "request": "self.request.id is the id of the job result.",
+    "name": "The name of the Job; likewise description, grouping and class_path.",
+    "load_yaml": "Reads a YAML file beside the module; load_json() a JSON file.",
+    "create_file": "Makes a file of the job result, which whoever may view that downloads.",
+    "secret": "Returns the value of the Secret block of that name in Prefect.",
+    "fail": "Writes a line, and lets the run end as a failure.",
+    "before_start": "Called before run(); what it raises is a failure, and run() is not called.",
+    "on_success": "Called after run() has returned; on_failure() after it has raised.",
+    "after_return": "Called at the end, whatever has become of the run.",
+}
+"""What a Job finds on ``self``, and what a run calls besides ``run()``."""
+
+ACTIONS: Mapping[Action, str] = {
+    Action.VIEW: "See objects in lists and on their pages.",
+    Action.ADD: "Make new ones.",
+    Action.CHANGE: "Change them; for a scheduled job also approve, with approve on its Job.",
+    Action.DELETE: "Remove them; for a scheduled job also deny, with approve on its Job.",
+    Action.RUN: "Request runs of a Job, and take its schedules over.",
+    Action.APPROVE: "Decide about requests of a Job. Never about what they have requested, owned or changed.",
+    Action.WRITE: "On prefect only: change anything in Prefect, which is the power to run any code on the workers.",
+}
+RECIPES: Mapping[str, tuple[str, ...]] = {
+    "Who may only run one Job, and see what becomes of it": (
+        'view, run on extras.job, with the constraint {"name": "Compact"}',
+        'view on extras.jobresult and extras.scheduledjob, with the constraint {"user": "$user"}',
+    ),
+    "An approver": (
+        "view, approve on extras.job",
+        "view, change on extras.scheduledjob to approve; delete to deny",
+    ),
+    "Who may see the results of others": ("view on extras.jobresult, without a constraint",),
+    "Who administers Jobs": (
+        "view, change on extras.job",
+        "approve on extras.job as well, to switch approval or sensitive variables on or off",
+    ),
+    "Who looks after schedules of others": (
+        "view, change, delete on extras.scheduledjob",
+        "run on extras.job, to take them over",
+    ),
+}
+"""What people need, by what they are to do."""
+
+CRONTABS = ("0 2 * * *", "*/15 * * * *", "0 8-18 * * monday-friday", "30 6 1 * *", "0 0 1 jan,jul *")
+"""Examples; the page says what each means in the words of the form."""
+
+KEYS: Mapping[str, str] = {
+    "/": "go to the search field",
+    "g, then q": "open the approval queue",
+    "a": "on the page of a request: ask to approve it",
+    "Tab, Shift + Tab": "go to the next, or the previous, link, button or field",
+    "Enter": "follow the link, or send the form",
+    "Space": "tick a box, or press a button",
+}
+
+
+@router.get("")
+async def topics(here: Here) -> Response:
+    return await here.show("help.html", topics=TOPICS)
+
+
+@router.get("/{topic}")
+async def page(topic: str, here: Here) -> Response:
+    if topic not in TOPICS:
+        raise NotFound("There is no such page of the help.")
+    origin = f"{here.request.url.scheme}://{here.request.url.netloc}"
+    return await here.show(
+        f"help_{topic}.html",
+        title=TOPICS[topic][0],
+        origin=origin,
+        variables=VARIABLES,
+        meta=META,
+        in_run=IN_RUN,
+        actions=ACTIONS,
+        recipes=RECIPES,
+        crontabs=[(text, in_words(text)) for text in CRONTABS],
+        results=template_filters.WORDS,
+        standings=labels.STANDINGS,
+        keys=KEYS,
+    )
