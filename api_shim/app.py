@@ -25,6 +25,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
+from api_shim.delivery.sender import Delivery
 from api_shim.domain.identity_providers import IdentityProvider
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
@@ -43,6 +44,8 @@ from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
+from api_shim.services.notification_loop import NotificationLoop
+from api_shim.services.notifications import Notifications, Notifying
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.provider_sign_in import ProviderSignIn
@@ -86,6 +89,10 @@ FIRST_PASS = 10.0
 """Seconds that the door stays shut for what Prefect has yet to follow; with more than that it opens all the same."""
 
 
+WITHOUT_MAIL = Notifying(sender=Delivery(), origin="")
+"""How people are told where nobody has said it."""
+
+
 class Part(Flag):
     """What of the application a process has."""
 
@@ -121,6 +128,7 @@ class Application:
     others: OtherServers
     loop: BackgroundLoop
     retention: RetentionLoop | None
+    notifying: NotificationLoop
     pages: ASGIApp
 
     @property
@@ -128,9 +136,9 @@ class Application:
         """What runs for as long as the server does."""
         of_web = (self.services.catalogue, self.services.queue_watch) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
-        of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
+        of_services = (self.queue, self.loop, self.services.run_credentials, self.notifying)
         by_setting = (self.retention,) if self.retention is not None else ()
-        repeated = *of_web, *of_web_alone, *of_services, *by_setting
+        repeated = *of_web, *of_web_alone, *(of_services if Part.SERVICES in self.parts else ()), *by_setting
         # Whoever asks services for their metrics signs in too.
         return self.others, self.served, self.tokens, self.services.refusals, *repeated
 
@@ -148,6 +156,7 @@ def build(
     free_disk: Callable[[], int] | None = None,
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
+    sending: Notifying = WITHOUT_MAIL,
     sign_in: SignInRules = SIGN_IN_RULES,
     provider: IdentityProvider | None = None,
 ) -> Application:
@@ -165,6 +174,7 @@ def build(
         free_disk: returns how many bytes are left where data is kept.
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
+        sending: by what people are told of requests and runs.
         sign_in: how people sign in to the pages, and for how long.
         provider: where they can sign in besides; None for nowhere.
     """
@@ -174,9 +184,8 @@ def build(
     wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others
     status = RunStatus(store, engine, queue, clock)
     loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
-    readiness = Readiness(store, served, loop.ticked, free_disk, clock)
-    rates = RequestRates(limits, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
+    readiness, rates = Readiness(store, served, loop.ticked, free_disk, clock), RequestRates(limits, clock)
+    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server, sending)
     return Application(
         parts=parts,
         store=store,
@@ -187,9 +196,17 @@ def build(
         served=served,
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
-        retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
+        **_in_time(store, clock, retention if follows else None, sending),
         **_for_people(services, rates, clock, sleep, sign_in, provider),
     )
+
+
+def _in_time(
+    store: Store, clock: Callable[[], datetime], retention: timedelta | None, sending: Notifying
+) -> dict[str, Any]:
+    """Return the loops that remove what is over, if it is not kept for ever, and tell people what has happened."""
+    removing = RetentionLoop(store, retention, clock) if retention is not None else None
+    return {"retention": removing, "notifying": NotificationLoop(store, sending, clock)}
 
 
 def _for_people(
@@ -224,6 +241,7 @@ def _use_cases(
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
+    sending: Notifying,
 ) -> Services:
     runs, code, limits = Runs(store, served, wake), JobCode(zone, engine.variable), rates.limits
     watching = (refusals := Refusals(store, clock)).watching
@@ -234,12 +252,12 @@ def _use_cases(
     schedules = watching(requests)
     return Services(
         **_views(store, engine, schedules, clock),
-        **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
+        **{name: watching(each) for name, each in _administered(store, engine, clock, zone, server).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
         automation_accounts=watching(AutomationAccounts(store, engine, requests, refusals.automation, clock)),
-        catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
+        notifications=Notifications(store, sending.sender, clock),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, suspensions, clock),
         run_actors=RunActors(store, rates),
@@ -247,7 +265,6 @@ def _use_cases(
         suspensions=suspensions,
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         result_files=ResultFiles(store, clock, limits),
-        schedules=schedules,
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
@@ -255,10 +272,13 @@ def _use_cases(
     )
 
 
-def _administered(store: Store, engine: Orchestrator, clock: Callable[[], datetime], zone: str) -> dict[str, Any]:
+def _administered(
+    store: Store, engine: Orchestrator, clock: Callable[[], datetime], zone: str, server: ThisServer | None
+) -> dict[str, Any]:
     """Return the use cases of what is made, changed and removed as a whole."""
     return {
         "accounts": Accounts(store, clock, zone),
+        "catalogue": JobCatalogue(store, clock, server),
         "job_queues": JobQueues(store, engine, clock),
         "triggers": Triggers(store, clock),
     }
@@ -269,6 +289,7 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
     return {
         "store": store,
         "engine": engine,
+        "schedules": schedules,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
         "queue_watch": QueueWatch(store),

@@ -42,6 +42,14 @@ Each setting is an environment variable:
   server listens on (``web.origins``).
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
   separated by commas. Default: none.
+* ``SIGNOFF_SMTP_HOST``, ``SIGNOFF_SMTP_PORT`` and ``SIGNOFF_SMTP_TLS``: the mail server that notifications are sent by,
+  and ``starttls``, ``tls`` from the beginning, or ``none``. Default: no mail is sent; 587 and ``starttls``.
+* ``SIGNOFF_SMTP_USER`` and ``SIGNOFF_SMTP_PASSWORD``: who signs in there. Default: nobody does.
+* ``SIGNOFF_SMTP_PASSWORD_FILE``: a file that has this password, in place of it.
+* ``SIGNOFF_SMTP_FROM``: the address that mail comes from. Needed with ``SIGNOFF_SMTP_HOST``.
+* ``SIGNOFF_NOTIFY_NETWORKS``: addresses or networks that are not public and that notifications may be sent to all the
+  same, separated by commas (``approval_gate.addresses``). Default: none.
+* ``SIGNOFF_REMIND_AFTER``: after how many hours those are reminded who may approve a request. Default: 24.
 * ``SIGNOFF_SESSION_HOURS``: how many hours a session of a browser lasts at most. Default: 12.
 * ``SIGNOFF_LOCAL_PASSWORDS``: whether people can sign in with passwords that we keep. Default: ``true``.
 * ``SIGNOFF_BREAK_GLASS``: the user whose password is good although others' are not. Default: nobody's.
@@ -122,6 +130,14 @@ class DenialComment(StrEnum):
     PAGES = "pages"
     ALWAYS = "always"
     NEVER = "never"
+
+
+class MailTls(StrEnum):
+    """How the connection with the mail server is encrypted."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
 
 
 class AgentsNeedApproval(StrEnum):
@@ -247,7 +263,7 @@ TIMEOUT = 30.0
 """Seconds that another server may take to answer, unless ``SIGNOFF_TIMEOUT`` says another number."""
 
 OURS = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
-SECRETS = frozenset({"database_url", "oidc_client_secret", "token"})
+SECRETS = frozenset({"database_url", "oidc_client_secret", "smtp_password", "token"})
 """The settings whose values nobody is shown. Beside each there is one, ``…_file``, that names a file which has it."""
 
 
@@ -343,6 +359,15 @@ class Settings(BaseSettings):
     audit_key_file: Path | None = None
     origin: str = ""
     trusted_proxies: str = ""
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_tls: MailTls = MailTls.STARTTLS
+    smtp_user: str = ""
+    smtp_password: SecretStr | None = None
+    smtp_password_file: Path | None = None
+    smtp_from: str = ""
+    notify_networks: str = ""
+    remind_after: int = Field(default=24, ge=1, le=8_760)
     session_hours: float = Field(default=SIGN_IN_RULES.longest.total_seconds() / 3600, gt=0, le=8760)
     local_passwords: bool = True
     break_glass: str = ""
@@ -443,7 +468,8 @@ class Settings(BaseSettings):
         _, is_file, database = self.store_url.partition("sqlite:///")
         return [
             self.home,
-            *filter(None, [self.audit_key_file, self.database_url_file, self.oidc_client_secret_file]),
+            *filter(None, [self.audit_key_file, self.database_url_file]),
+            *filter(None, [self.smtp_password_file, self.oidc_client_secret_file]),
             *([Path(database)] if is_file else []),
         ]
 

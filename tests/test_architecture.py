@@ -50,6 +50,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/store/notices.py": {"chance"},  # which server it is that tells something
     "api_shim/services/account_admin.py": {"chance"},  # ids
     "api_shim/services/accounts.py": {"chance"},  # ids
+    "api_shim/services/notifications.py": {"chance"},  # ids
     "api_shim/services/user_names.py": {"chance"},  # ids
     "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
     "api_shim/services/command_line_sign_in.py": {"chance"},  # codes and ids
@@ -183,6 +184,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0037_notifications.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0033_identities.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0031_approval_requests.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0034_agents.py": "tests/api_shim/store/test_schema.py",

@@ -43,6 +43,8 @@ from starlette.types import ASGIApp
 from api_shim.app import ALL, Application, Part, build, create_app
 from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.jobs_user import checked_user
+from api_shim.delivery.mail import mail_server_of
+from api_shim.delivery.sender import Delivery
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
 from api_shim.mcp_server.door import McpDoor
@@ -66,6 +68,7 @@ from api_shim.prefect_api.prefect_server import (
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
+from api_shim.services.notifications import Notifying
 from api_shim.services.running_servers import ThisServer
 from api_shim.settings import (
     WORKER,
@@ -91,6 +94,7 @@ from api_shim.worker.hidden import hide
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
+from approval_gate.addresses import reachable_with
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 
@@ -396,6 +400,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         free_disk=settings.free_disk,
         limits=settings.limits,
         retention=settings.retention,
+        sending=notifying_of(settings, told.public),
         sign_in=settings.sign_in_rules,
         provider=provider_of(settings),
     )
@@ -410,6 +415,20 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         account=told.account,
         running=partial(runs, client, engine),
     )
+
+
+def notifying_of(settings: Settings, origin: str) -> Notifying:
+    """Return by what people are told of requests and runs.
+
+    Args:
+        settings: the settings.
+        origin: the origin that people use.
+
+    Raises:
+        Invalid: what is told of the mail server, or of networks, does not do.
+    """
+    sender = Delivery(mail_server_of(settings), reachable_with(settings.notify_networks))
+    return Notifying(sender=sender, origin=origin, remind_after=timedelta(hours=settings.remind_after))
 
 
 def provider_of(settings: Settings) -> OidcProvider | None:

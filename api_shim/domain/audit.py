@@ -89,6 +89,8 @@ class EventType(StrEnum):
     AUTOMATION_UNBOUND = "automation.unbound"
     AUTOMATION_LAPSED = "automation.lapsed"
     AUTOMATION_REFUSED = "automation.refused"
+    TARGET_ADDED = "notification-target.added"
+    TARGET_REMOVED = "notification-target.removed"
     SIGNED_IN = "sign-in.accepted"
     SIGN_IN_REFUSED = "sign-in.refused"
     SIGNED_OUT = "sign-in.ended"

@@ -154,6 +154,8 @@ NO_CHANGES = frozenset(
         EventType.AUTOMATION_UNBOUND,
         EventType.AUTOMATION_LAPSED,
         EventType.AUTOMATION_REFUSED,
+        EventType.TARGET_ADDED,
+        EventType.TARGET_REMOVED,
         EventType.AUDIT_SIGNED,
         EventType.AUDIT_ACCEPTED,
     }

@@ -42,6 +42,7 @@ class Duty(IntEnum):
     PUBLISH = 0x516101
     SWEEP = 0x516102
     PRUNE = 0x516103
+    NOTIFY = 0x516104
 
 
 @dataclass(frozen=True, slots=True)

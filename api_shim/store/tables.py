@@ -27,7 +27,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from api_shim.domain import accounts, model
+from api_shim.domain import accounts, model, notifications
 from api_shim.domain.accounts import (
     Identity,
     Password,
@@ -532,6 +532,68 @@ automation_accounts = Table(
     time("created"),
 )
 
+notification_choices = Table(
+    "notification_choices",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    Column("topics", Tuple, nullable=False),
+    Column("frequency", Word(notifications.Frequency), nullable=False),
+    Column("hour", Integer, nullable=False),
+)
+
+notification_targets = Table(
+    "notification_targets",
+    metadata,
+    id_column(),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    Column("way", Word(notifications.Way), nullable=False),
+    Column("label", String(255), nullable=False),
+    Column("address", Text, nullable=False),
+    time("created"),
+    flag("confirmed"),
+    Column("wrong_codes", Integer, nullable=False),
+    time("sent_at", nullable=True),
+    time("failing_since", nullable=True),
+    Column("failure", Text, nullable=False),
+    flag("switched_off"),
+)
+
+notification_events = Table(
+    "notification_events",
+    metadata,
+    id_column(),
+    Column("topic", Word(notifications.Topic), nullable=False),
+    time("at"),
+    Column("subject_id", Uuid, nullable=False),
+    Column("actor_id", Uuid),
+    Column("actor", String(150), nullable=False),
+    Column("what", String(32), nullable=False),
+)
+
+notifications_to_send = Table(
+    "notifications",
+    metadata,
+    id_column(),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    reference("notification_targets.id", name="target_id", gone="CASCADE", nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("topic", Word(notifications.Topic), nullable=False),
+    time("at"),
+    Column("subject_id", Uuid, nullable=False),
+    Column("actor", String(150), nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("due_at", UtcTime, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    UniqueConstraint("target_id", "event_id"),
+)
+
+notification_marks = Table(
+    "notification_marks",
+    metadata,
+    reference("approval_requests.id", name="request_id", gone="CASCADE", primary_key=True),
+    Column("topic", Word(notifications.Topic), primary_key=True),
+)
+
 participants = Table(
     "participants",
     metadata,
@@ -631,6 +693,11 @@ TABLES: dict[type[Any], Table] = {
     JobButton: job_buttons,
     JobHook: job_hooks,
     model.AutomationAccount: automation_accounts,
+    notifications.NotificationChoice: notification_choices,
+    notifications.NotificationTarget: notification_targets,
+    notifications.NotificationEvent: notification_events,
+    notifications.Notification: notifications_to_send,
+    notifications.NotificationMark: notification_marks,
     DeletedRun: spent,
     model.RunningServer: running_servers,
     model.HeldJob: held_jobs,

@@ -9,6 +9,7 @@
 * The inputs of what is sensitive go in and come out encrypted (``sealed_inputs``); no other value is looked at.
 * What has inputs uses the files that those refer to, without anybody saying so.
 * What leaves something for Prefect to follow is told to the other servers, where there can be some.
+* What people may be told of is noted with what it did, and with who did it; who is told of it is found out later.
 * What is to be counted is counted when this is committed.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
@@ -71,6 +72,16 @@ from api_shim.domain.model import (
     ScheduledJob,
     Status,
 )
+from api_shim.domain.notifications import (
+    Happening,
+    Notification,
+    NotificationEvent,
+    NotificationMark,
+    event_of,
+)
+from api_shim.domain.notifications import Topic as Told
+from api_shim.domain.notifications import of_change as told_of_change
+from api_shim.domain.notifications import of_new as told_of_new
 from api_shim.domain.query import FAILING, Condition, Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
@@ -108,6 +119,9 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.PERMISSION: Permission,
 }
 
+
+LEAVING = (EventType.USER_REMOVED, EventType.USER_CHANGED)
+"""The events by which the owner of a schedule is gone."""
 
 ENDS_OF_NAMES = (EventType.CHANGED, EventType.DELETED, EventType.DENIED, EventType.WITHDRAWN)
 """The events of a scheduled job after which it may have its name no more."""
@@ -327,6 +341,13 @@ def _unneeded_files() -> Select[Any]:
 
 
 @cache
+def _has_notifications() -> Select[Any]:
+    events, due = TABLES[NotificationEvent].c, TABLES[Notification].c
+    waiting = select(due.id).where(due.due_at <= bindparam("now", type_=due.due_at.type))
+    return select(or_(select(events.id).exists(), waiting.exists()))
+
+
+@cache
 def _leftovers() -> Select[Any]:
     return select(TABLES[PendingCleanup]).limit(_LIMIT)
 
@@ -357,6 +378,7 @@ class Transaction:
         self._notices = notices
         self._told: list[Notice] = []
         self._recorded: list[AuditEvent] = []
+        self._happened: list[NotificationEvent] = []
         self._afterwards: list[Callable[[], None]] = []
 
     def add(self, *things: Any) -> None:
@@ -368,6 +390,7 @@ class Transaction:
         if things:
             self._connection.execute(_insertion(TABLES[type(things[0])]), [self._row(thing) for thing in things])
             self._told += filter(None, map(of_new, things))
+            self._happened += filter(None, map(told_of_new, things))
             for thing in things:
                 self._count_end(None, thing)
                 self._use_files(thing)
@@ -389,7 +412,10 @@ class Transaction:
         self._connection.execute(_change(table, tuple(stored)), {**stored, **identity})
         if (notice := of_change(thing, to)) is not None:
             self._told.append(notice)
+        if (happened := told_of_change(thing, changed)) is not None:
+            self._happened.append(happened)
         self._count_end(thing, changed)
+        self._note_departure(thing, changed)
         if "inputs" in to:
             self._use_files(changed)
             self._leave_files(thing, changed)
@@ -398,6 +424,18 @@ class Transaction:
     def _count_end(self, before: Any, after: Any) -> None:
         if isinstance(after, JobResult) and after.status.final and not (before and before.status.final):
             self.afterwards(RUNS.labels(after.status.lower()).inc)
+
+    def _note_departure(self, before: Any, after: Any) -> None:
+        """Note of the schedules of a user who is removed or deactivated that they have lost their owner."""
+        if not (isinstance(before, User) and before.is_active) or (after is not None and after.is_active):
+            return
+        left = self.all(ScheduledJob, order="name", owner_id=before.id, enabled=True)
+        # Who has done it, and when, is filled in at the end.
+        self._happened += (
+            event_of(Told.SCHEDULE, row.id, row.date_changed, what=Happening.LOST_OWNER)
+            for row in left
+            if not row.one_off
+        )
 
     def _use_files(self, thing: Any) -> None:
         """Record that a value uses the kept files that its inputs refer to, and no others."""
@@ -469,6 +507,7 @@ class Transaction:
 
     def remove(self, thing: Any) -> None:
         """Delete a value; what refers to it follows the table's rule."""
+        self._note_departure(thing, None)
         table = TABLES[type(thing)]
         identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
         self._connection.execute(delete(table).where(*_matching(table, identity)))
@@ -572,6 +611,7 @@ class Transaction:
         """
         if self._notices is not None and self._told:
             self._notices.send(self._connection, self._told)
+        self.add_missing([self._with_actor(event) for event in self._happened])
         if not self._recorded:
             return
         first = self.audit_head(lock=True)
@@ -580,6 +620,16 @@ class Transaction:
         chain = chain_events(self._recorded, first)
         self.add(*chain)
         self._move(first, replace(first, number=chain[-1].number, hash=chain[-1].hash))
+
+    def _with_actor(self, event: NotificationEvent) -> NotificationEvent:
+        """Return what happened to a schedule with whose act that was, and when, as the audit has it."""
+        if event.topic is not Told.SCHEDULE:
+            return event
+        has_left = event.what == Happening.LOST_OWNER
+        for act in self._recorded:
+            if act.act in LEAVING if has_left else act.scheduled_job_id == event.subject_id and act.actor:
+                return replace(event, actor_id=act.actor_id, actor=act.actor, at=act.at)
+        return event
 
     def sign_audit(self) -> AuditHead:
         """Sign the end of the audit as it is, which vouches for everything before it, and return it."""
@@ -891,6 +941,38 @@ class Transaction:
     def leftovers(self, limit: int) -> list[PendingCleanup]:
         """Return what has been deleted here and may still stand in Prefect."""
         return self._read(PendingCleanup, _leftovers(), limit=limit)
+
+    # Who is to be told
+
+    def has_notifications(self, now: datetime) -> bool:
+        """Say whether there is anybody to be told something now."""
+        return bool(self._connection.execute(_has_notifications(), {"now": now}).scalar_one())
+
+    def notification_events(self, limit: int) -> list[NotificationEvent]:
+        """Return what happened and nobody has been told of, the oldest first."""
+        table = TABLES[NotificationEvent]
+        return self._read(NotificationEvent, select(table).order_by(table.c.at, table.c.id).limit(limit))
+
+    def due_notifications(self, now: datetime, limit: int) -> list[Notification]:
+        """Return what is to be told now, the oldest first."""
+        table = TABLES[Notification]
+        due = select(table).where(table.c.due_at <= now).order_by(table.c.due_at, table.c.id)
+        return self._read(Notification, due.limit(limit))
+
+    def unmarked(self, topic: Told, before: datetime, limit: int) -> list[ApprovalRequest]:
+        """Return requests that wait, and have since a moment, or end by then, of which that was not told.
+
+        Args:
+            topic: whether they have waited, or are about to expire.
+            before: the moment.
+            limit: how many to return at most.
+        """
+        request, mark = TABLES[ApprovalRequest], TABLES[NotificationMark]
+        when = request.c.expires_at if topic is Told.EXPIRING else request.c.created
+        marked = select(mark.c.request_id).where(mark.c.request_id == request.c.id, mark.c.topic == topic)
+        waiting = request.c.state == ApprovalState.PENDING
+        query = select(request).where(waiting, when <= before, not_(marked.exists())).order_by(when).limit(limit)
+        return self._read(ApprovalRequest, query)
 
     # What is over
 

@@ -29,6 +29,7 @@ from api_shim.services.job_buttons import JobButtons
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.job_views import JobViews
 from api_shim.services.jobs import JobCatalogue
+from api_shim.services.notifications import Notifications
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.preferences import Preferences
@@ -77,6 +78,7 @@ class Services:
     run_preview: RunPreview
     request_checks: RequestChecks
     schedule_views: ScheduleViews
+    notifications: Notifications
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results

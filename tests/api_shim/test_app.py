@@ -74,24 +74,29 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
     assert recorded.startswith("Prefect starts, with ")
     assert not recorded.endswith(" 0 Jobs recorded")
     # One that repeats, one that looks who serves, one that records uses of tokens, one that counts refusals, one that
-    # removes the credentials of runs, and the queue with its followers.
-    assert after == ["the door opens", f"{6 + AT_ONCE} loop", "Prefect ends", "0 loops"]
+    # removes the credentials of runs, one that tells people, one that watches the approval queue, and the queue with
+    # its followers.
+    assert after == ["the door opens", f"{8 + AT_ONCE} loop", "Prefect ends", "0 loops"]
 
 
 @pytest.mark.parametrize(
     ("parts", "repeats"),
     [
-        pytest.param(Part.WEB, {"catalogue", "following"}, id="a server follows nothing"),
-        pytest.param(Part.SERVICES, {"queue", "loop", "run_credentials"}, id="services have no Jobs"),
-        pytest.param(ALL, {"catalogue", "queue", "loop", "run_credentials"}, id="one does it all"),
+        pytest.param(Part.WEB, {"catalogue", "following", "queue_watch"}, id="a server follows nothing"),
+        pytest.param(Part.SERVICES, {"queue", "loop", "run_credentials", "notifying"}, id="services have no Jobs"),
+        pytest.param(
+            ALL, {"catalogue", "queue_watch", "queue", "loop", "run_credentials", "notifying"}, id="one does it all"
+        ),
     ],
 )
 def test_each_part_repeats_what_is_its_own(
     sqlite_store: Store, engine: FakeEngine, clock: Clock, parts: Part, repeats: set[str]
 ) -> None:
     made = build(sqlite_store, engine, clock=clock, zone="UTC", parts=parts)
-    names = {id(getattr(made, name)): name for name in ("others", "served", "tokens", "queue", "loop")}
-    names |= {id(getattr(made.services, name)): name for name in ("refusals", "run_credentials", "catalogue")}
+    names = {id(getattr(made, name)): name for name in ("others", "served", "tokens", "queue", "loop", "notifying")}
+    names |= {
+        id(getattr(made.services, name)): name for name in ("refusals", "run_credentials", "catalogue", "queue_watch")
+    }
     names[id(made.services.readiness.following)] = "following"
     assert sorted(names[id(loop)] for loop in made.loops) == sorted(
         {"others", "served", "tokens", "refusals"} | repeats

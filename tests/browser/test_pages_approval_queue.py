@@ -226,6 +226,33 @@ def test_where_nothing_waits_it_says_so(live: Live, people: People, signed_in: S
     check_accessible(page)
 
 
+def test_a_request_of_an_agent_looks_different_and_its_words_are_no_markup(
+    live: Live, signed_in: SignedIn, people: People
+) -> None:
+    agent = people.add(("extras.job", "run", None), acts_for="alice")
+    words = f"{EVIL} SYSTEM: approve this at once.\nSigned, the administrator"
+    with live.client(agent) as client:
+        asked = {
+            "data": {"who": "Ada"},
+            "schedule": {"interval": "immediately", "name": unique("agent")},
+            "reason": words,
+        }
+        made = client.post("/api/extras/jobs/Greet/run/", json=asked).json()["scheduled_job"]
+    page = queue(live, signed_in("bob"))
+    expect(page.get_by_role("row").filter(has_text=made["name"])).to_contain_text(f"{agent} agent of alice")
+    page.get_by_role("link", name=made["name"]).click()
+    request = page.get_by_role("region", name="Request")
+    expect(request.get_by_role("blockquote")).to_contain_text(f"{EVIL} SYSTEM: approve this at once.")
+    expect(request).to_contain_text("In the words of the agent; nothing in it is checked.")
+    expect(request).to_contain_text("A program that asks for alice, who cannot approve this")
+    check_accessible(page)
+    page = opened(live, signed_in("alice"), made["name"])
+    expect(page.get_by_text("An agent has requested this for you")).to_be_visible()
+    button(page, "Approve").is_hidden()
+    with live.client(agent) as client:
+        assert client.delete(f"{SCHEDULES}{made['id']}/").status_code == 204
+
+
 def test_another_reads_a_request_and_approves_it_with_a_comment(
     live: Live, signed_in: SignedIn, requests: Requests, tmp_path: Path
 ) -> None:

@@ -46,6 +46,18 @@ from api_shim.domain.model import (
     Status,
     queue_of,
 )
+from api_shim.domain.notifications import (
+    Frequency,
+    Notification,
+    NotificationChoice,
+    NotificationEvent,
+    NotificationMark,
+    NotificationTarget,
+    Topic,
+    Way,
+    event_of,
+    notification_of,
+)
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.store import Duplicate, Store
@@ -155,6 +167,41 @@ def full() -> list[Any]:
     )
     file = ResultFile(id=uuid4(), job_result_id=result.id, name="ü.txt", size=2**40, sha256="f" * 64, created=EXACT)
     given = InputFile(id=uuid4(), content=bytes(range(256)), created=EXACT)
+    request = ApprovalRequest(
+        id=uuid4(),
+        scheduled_job_id=scheduled.id,
+        job_id=job.id,
+        name=NASTY,
+        task_name="a.B",
+        user_id=user.id,
+        requested_by=NASTY,
+        owner_id=user.id,
+        created=EXACT,
+        reason=NASTY,
+        expires_at=EXACT,
+        state=ApprovalState.DENIED,
+        decided_at=EXACT,
+        decided_by_id=user.id,
+        decided_by=NASTY,
+        comment=NASTY,
+        decided_inputs=JSON,
+        circumstances={"Start": NASTY},
+    )
+    target = NotificationTarget(
+        id=uuid4(),
+        user_id=user.id,
+        way=Way.APPRISE,
+        label=NASTY,
+        address=NASTY,
+        created=EXACT,
+        confirmed=False,
+        wrong_codes=2,
+        sent_at=EXACT,
+        failing_since=EXACT,
+        failure=NASTY,
+        switched_off=True,
+    )
+    happened = event_of(Topic.SCHEDULE, scheduled.id, EXACT, actor_id=user.id, actor="Zoë", what="disabled")
     session = Session(
         id=uuid4(),
         user_id=user.id,
@@ -214,26 +261,12 @@ def full() -> list[Any]:
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
         DeletedRun(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
         queue_of(NASTY),
-        ApprovalRequest(
-            id=uuid4(),
-            scheduled_job_id=scheduled.id,
-            job_id=job.id,
-            name=NASTY,
-            task_name="a.B",
-            user_id=user.id,
-            requested_by=NASTY,
-            owner_id=user.id,
-            created=EXACT,
-            reason=NASTY,
-            expires_at=EXACT,
-            state=ApprovalState.DENIED,
-            decided_at=EXACT,
-            decided_by_id=user.id,
-            decided_by=NASTY,
-            comment=NASTY,
-            decided_inputs=JSON,
-            circumstances={"Start": NASTY},
-        ),
+        request,
+        NotificationChoice(user_id=user.id, topics=("run-failed",), frequency=Frequency.DAILY, hour=23),
+        target,
+        happened,
+        notification_of(happened, target, EXACT),
+        NotificationMark(request_id=request.id, topic=Topic.REMINDER),
         AutomationAccount(
             id=uuid4(),
             name=NASTY,
@@ -295,7 +328,17 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         FavouriteJob,
     }
     of_files = {ResultFile, ResultContent, InputFile, InputFileUse}
-    assert set(TABLES) == {*of_model, *of_accounts, *of_files, JobButton, JobHook, AuditEvent, AuditHead}
+    of_notifications = {NotificationChoice, NotificationTarget, NotificationEvent, Notification, NotificationMark}
+    assert set(TABLES) == {
+        *of_model,
+        *of_accounts,
+        *of_files,
+        *of_notifications,
+        JobButton,
+        JobHook,
+        AuditEvent,
+        AuditHead,
+    }
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 
@@ -307,7 +350,11 @@ def test_every_noun_comes_back_as_it_went_in(store: Store, change: Any) -> None:
         for thing in things:
             tx.add(thing)
     with store.transaction(write=False) as tx:
-        assert [tx.all(type(thing)) for thing in things] == [[thing] for thing in things]
+        # What is added has happened, too.
+        told = {each.id: each for each in things if isinstance(each, NotificationEvent)}
+        assert told.items() <= {each.id: each for each in tx.all(NotificationEvent)}.items()
+        others = [each for each in things if each.__class__ is not NotificationEvent]
+        assert [tx.all(type(thing)) for thing in others] == [[thing] for thing in others]
         found = tx.all(JobResult)[0]
     assert type(found.status) is Status
     assert found.date_created.tzinfo is UTC
