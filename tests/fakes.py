@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from api_shim.domain.ports import (
     NOTICES,
+    WHOLE,
     Announcement,
     ApprovalForm,
     Automation,
     Claim,
     DeploymentSpec,
     LogLine,
+    LogPart,
     Run,
     RunSpec,
 )
@@ -69,6 +71,7 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+    log_parts: list[LogPart] = field(default_factory=list)
     variables: dict[str, Any] = field(default_factory=dict)
     automations: dict[UUID, Automation] = field(default_factory=dict)
     taken: dict[UUID, Claim] = field(default_factory=dict)
@@ -300,9 +303,14 @@ class FakeEngine:
         self._may_fail("automation", after=False)
         return self.automations.get(automation_id)
 
-    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
+    async def logs(self, run_id: UUID, part: LogPart = WHOLE) -> list[LogLine]:
         self._may_fail("logs", after=False)
-        return self.lines.get(run_id, [])[after:]
+        self.log_parts.append(part)
+        since = part.since or datetime.min.replace(tzinfo=UTC)
+        lines = [line for line in self.lines.get(run_id, []) if line.level >= part.least and line.created >= since]
+        lines = lines[::-1] if part.from_end else lines
+        taken = lines[part.skip :][: part.limit]
+        return taken[::-1] if part.from_end else taken
 
     def _deployment(self, deployment_id: UUID) -> DeploymentSpec:
         if deployment_id not in self.made:

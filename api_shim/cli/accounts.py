@@ -210,10 +210,10 @@ def link_user(
 
     `signoff audit list` shows the subject of somebody who was refused.
     """
-    issuer = read_settings(home).oidc_issuer
-    if not issuer:
-        raise Invalid("Set SIGNOFF_OIDC_ISSUER to the address of the identity provider.")
     with administering(home) as admin:
+        issuer = read_settings(home).oidc_issuer
+        if not issuer:
+            raise Invalid("Set SIGNOFF_OIDC_ISSUER to the address of the identity provider.")
         admin.link(username, issuer, subject, utc_now())
     say(f"Whom {issuer} calls {subject} signs in as {username}.")
 

@@ -97,7 +97,10 @@ def login(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser; else its address is only printed.")] = True,
     insecure: Insecure = False,
 ) -> None:
-    """Sign in with a browser of this machine. The commands then need no SIGNOFF_TOKEN for an hour or more."""
+    """Sign in with a browser of this machine. The commands then need no SIGNOFF_TOKEN for a while.
+
+    Example: signoff login --url https://signoff.example.com
+    """
     address = read_address(url)
     check_private(address, insecure=insecure)
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
@@ -115,7 +118,10 @@ def login(
 
 
 def logout(url: Url = "http://127.0.0.1:4200", insecure: Insecure = False) -> None:
-    """Revoke the token that `signoff login` has got, and forget it."""
+    """Revoke the token that `signoff login` has got, and forget it.
+
+    Example: signoff logout --url https://signoff.example.com
+    """
     address = read_address(url)
     check_private(address, insecure=insecure)
     kept = kept_login(str(address))

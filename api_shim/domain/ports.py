@@ -273,6 +273,28 @@ class LogLine:
     created: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogPart:
+    """What part of a log is asked for.
+
+    Args:
+        skip: how many lines to leave out at its beginning, or at its end if it is read from there.
+        limit: how many lines there are at most; None for all.
+        from_end: whether it is read from its end, so that the newest lines are the first to be taken.
+        least: the lowest level.
+        since: only the lines of this moment and later; None for all.
+    """
+
+    skip: int = 0
+    limit: int | None = None
+    from_end: bool = False
+    least: int = 0
+    since: datetime | None = None
+
+
+WHOLE = LogPart()
+
+
 class Orchestrator(Protocol):
     """Prefect."""
 
@@ -378,8 +400,8 @@ class Orchestrator(Protocol):
     async def automation(self, automation_id: UUID) -> Automation | None:
         """Return an automation of Prefect's as it is."""
 
-    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
-        """Return the log of a run and of the flows that it has called, oldest first, less its first lines."""
+    async def logs(self, run_id: UUID, part: LogPart = WHOLE) -> list[LogLine]:
+        """Return a part of the log of a run and of the flows that it has called, oldest first."""
 
     async def remove_run(self, run_id: UUID) -> None:
         """Remove a run, with its log."""

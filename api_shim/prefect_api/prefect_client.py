@@ -30,7 +30,18 @@ from uuid import UUID
 import httpx
 from opentelemetry.propagate import inject
 
-from api_shim.domain.ports import Announcement, ApprovalForm, Automation, Claim, DeploymentSpec, LogLine, Run, RunSpec
+from api_shim.domain.ports import (
+    WHOLE,
+    Announcement,
+    ApprovalForm,
+    Automation,
+    Claim,
+    DeploymentSpec,
+    LogLine,
+    LogPart,
+    Run,
+    RunSpec,
+)
 from api_shim.domain.request_id import current_request
 from api_shim.prefect_api.prefect_json import (
     AWAITING,
@@ -90,15 +101,24 @@ class PrefectHttp:
         raise Unavailable(f"Prefect does not answer ({failure}); please try again.")
 
     async def _pages(
-        self, path: str, body: Mapping[str, Json], offset: int = 0, *, none_on: Collection[int] = ()
+        self,
+        path: str,
+        body: Mapping[str, Json],
+        offset: int = 0,
+        *,
+        limit: int | None = None,
+        none_on: Collection[int] = (),
     ) -> AsyncIterator[Json]:
-        while True:
-            rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset}, none_on=none_on) or ()
+        left = limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            rows = await self._ask("POST", path, {**body, "limit": size, "offset": offset}, none_on=none_on) or ()
             for row in rows:
                 yield row
-            if len(rows) < PAGE:
+            if len(rows) < size:
                 return
-            offset += PAGE
+            offset += size
+            left = None if left is None else left - size
 
 
 def _how_runs_start() -> Json:
@@ -454,10 +474,15 @@ class PrefectOrchestrator(PrefectHttp):
         row = await self._ask("GET", f"/automations/{automation_id}", none_on=[404])
         return None if row is None else read_automation(row)
 
-    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
-        runs = [*map(str, await self._with_subflows(run_id))]
-        body = {"logs": {"flow_run_id": {"any_": runs}}, "sort": "TIMESTAMP_ASC"}
-        return [read_line(row) async for row in self._pages("/logs/filter", body, after)]
+    async def logs(self, run_id: UUID, part: LogPart = WHOLE) -> list[LogLine]:
+        about: dict[str, Json] = {"flow_run_id": {"any_": [*map(str, await self._with_subflows(run_id))]}}
+        if part.least:
+            about["level"] = {"ge_": part.least}
+        if part.since is not None:
+            about["timestamp"] = {"after_": part.since.isoformat()}
+        body = {"logs": about, "sort": "TIMESTAMP_DESC" if part.from_end else "TIMESTAMP_ASC"}
+        lines = [read_line(row) async for row in self._pages("/logs/filter", body, part.skip, limit=part.limit)]
+        return lines[::-1] if part.from_end else lines
 
     async def _with_subflows(self, run_id: UUID) -> list[UUID]:
         """Return a run and the runs of flows that it has called; what has a deployment is not called, but requested."""

@@ -25,7 +25,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.model import Job, JobResult, queue_id
-from api_shim.domain.ports import NOTICES, LogLine, Orchestrator
+from api_shim.domain.ports import NOTICES, WHOLE, LogLine, LogPart, Orchestrator
 from api_shim.domain.query import Condition
 from api_shim.parsing.filters import no_choice
 from api_shim.reconcile.pools import pools_of
@@ -70,13 +70,13 @@ class Queries:
         """
         return await self._store.read(partial(_one, actor, kind, by))
 
-    async def logs(self, actor: Actor, result_id: UUID, after: int = 0) -> list[LogEntry]:
-        """Return the log of a job result, oldest first.
+    async def logs(self, actor: Actor, result_id: UUID, part: LogPart = WHOLE) -> list[LogEntry]:
+        """Return the log of a job result, or a part of it, oldest first.
 
         Args:
             actor: the caller.
             result_id: the id of the job result.
-            after: how many lines to skip at the beginning.
+            part: which part.
 
         Raises:
             Forbidden: the caller may not view job results.
@@ -84,7 +84,7 @@ class Queries:
             Unavailable: Prefect, which stores the logs, does not answer.
         """
         result = await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
-        return await self._log_of(result, after)
+        return await self._log_of(result, part)
 
     async def log_entry(self, actor: Actor, asked: UUID) -> LogEntry:
         """Return one line of a log.
@@ -132,10 +132,10 @@ class Queries:
             return None
         return {**counts[""], **{queue: counts[pool].get(queue, 0) for queue, pool in pools.items()}}
 
-    async def _log_of(self, result: JobResult, after: int = 0) -> list[LogEntry]:
+    async def _log_of(self, result: JobResult, part: LogPart = WHOLE) -> list[LogEntry]:
         if result.flow_run_id is None:
             return []
-        return [entry_of(line, result) for line in await self._engine.logs(result.flow_run_id, after)]
+        return [entry_of(line, result) for line in await self._engine.logs(result.flow_run_id, part)]
 
 
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:

@@ -31,6 +31,19 @@ def download(name: str, content: bytes) -> Response:
     return Response(content, media_type=BYTES, headers={**HEADERS, "Content-Disposition": disposition(name)})
 
 
+def saved(name: str, text: str, media_type: str) -> Response:
+    """Return the answer with a text that we have written, to be saved.
+
+    Args:
+        name: what the file is called.
+        text: what it has.
+        media_type: its kind, with its encoding.
+    """
+    # Lone surrogates cannot be encoded.
+    content = text.encode("utf-8", "replace")
+    return Response(content, media_type=media_type, headers={"Content-Disposition": disposition(name)})
+
+
 def disposition(name: str) -> str:
     """Return the header by which a browser saves a file under its name."""
     plain = NOT_PLAIN.sub("_", name)

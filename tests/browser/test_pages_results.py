@@ -73,6 +73,24 @@ def test_a_failure_is_told_with_its_traceback(live: Live, signed_in: SignedIn) -
     check_accessible(page)
 
 
+def test_a_job_that_says_it_failed_is_told_in_its_sentence_without_javascript(live: Live, signed_in: SignedIn) -> None:
+    """The sentence first, nothing of a traceback, what the engine says folded away; then filtered, and saved."""
+    over(live, complained := run(live, "Complain"))
+    page = result(live, signed_in("bob", java_script_enabled=False), complained)
+    expect(page.locator("#why")).to_have_text(re.compile(r"The run failed\.\s*something was wrong with it"))
+    expect(page.get_by_role("log")).to_contain_text("Finished in state")
+    expect(page.get_by_role("log").get_by_text("Finished in state")).to_be_hidden()
+    page.get_by_role("log").get_by_text("Prefect's engine").last.click()
+    expect(page.get_by_role("log").get_by_text("Finished in state")).to_be_visible()
+    expect(page.get_by_text("Traceback")).to_have_count(0)
+    page.get_by_label("Level").select_option("Failures and above")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_count(1)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save as text").click()
+    assert "FAILURE  [run] something was wrong with it" in saved.value.path().read_text()
+
+
 def test_nothing_that_a_run_was_given_or_says_is_markup(live: Live, signed_in: SignedIn) -> None:
     greeted = run(live, "Greet", who=EVIL)
     over(live, greeted)

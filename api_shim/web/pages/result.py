@@ -1,7 +1,7 @@
 """``/signoff/results/<id>``: a job result, with its log and what can be done with it.
 
 * The page of a run in progress polls for its state and new log lines; without JavaScript it reloads.
-* Of a long log the last lines are shown, and all of them with ``log=all``.
+* A run that has failed says why first of all.
 * Logs are stored in Prefect: while it does not respond, the rest of the page is shown.
 * Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
 * To cancel is confirmed on a page of its own. To run again leads to the form of the Job, which has the inputs.
@@ -19,25 +19,22 @@ from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from api_shim.domain.model import Job, JobResult
-from api_shim.parsing.fields import read_count
-from api_shim.services.queries import LogEntry
 from api_shim.services.result_files import MISSING
 from api_shim.services.result_views import ResultSight
 from api_shim.services.results import ResultAction
 from api_shim.store import Transaction
-from api_shim.web.downloads import download
+from api_shim.web.downloads import download, saved
 from api_shim.web.errors import status_of
 from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.edit_form import told
+from api_shim.web.pages.result_log import LEVELS, followed, has_crashed, reasons, saved_log, shown_log
 from api_shim.web.pages.run_form import fields_of
 from api_shim.web.pages.visit import Here, Posted, Visit
-from approval_gate.errors import GateError, NotFound, Unavailable, sentences
+from approval_gate.errors import GateError, NotFound, sentences
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/signoff/results")
 KIND = ObjectType.JOB_RESULT
-LAST = 500
-"""How many log lines are shown by default."""
 LATE_LINES = timedelta(seconds=10)
 
 
@@ -87,20 +84,19 @@ async def resume(result_id: UUID, here: Here, _form: Posted) -> Response:
 
 async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) -> Response:
     result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
-    entries = await _log(here, result_id)
-    everything = here.request.query_params.get("log") == "all"
-    shown = entries if entries is None or everything else entries[-LAST:]
+    log = await shown_log(here, result)
     sight = await here.use.result_views.sight(here.actor, result)
     about = await here.use.store.read(partial(_about, sight))
-    total = len(entries or [])
-    follows = not result.status.final or _has_just_ended(result, here.use.clock())
+    follows = not log.paged and (not result.status.final or _has_just_ended(result, here.use.clock()))
     return await here.show(
         "result.html",
         status_of(refusal) if refusal else 200,
         result=result,
-        entries=shown,
-        total=total,
+        log=log,
+        levels=LEVELS,
         follows=follows,
+        reasons=await reasons(here, result),
+        crashed=has_crashed(result),
         faults=[*sentences(refusal.detail)] if refusal else [],
         offers=await here.use.results.offers(here.actor, result),
         tried=await here.use.result_views.tried(here.actor, result),
@@ -113,20 +109,18 @@ async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) 
 @router.get("/{result_id}/follow")
 async def follow(result_id: UUID, here: Here) -> Response:
     result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
-    after = read_count(here.request.query_params.get("after", ""))
-    entries = await _log(here, result_id, after)
+    sections = await followed(here, result)
     sight = await here.use.result_views.sight(here.actor, result)
     now = here.use.clock()
     # Rendered without the layout: the pending notice of the session is for the next full page.
-    return here.part("_following.html", sight=sight, entries=entries, after=after, now=now)
+    return here.part("_following.html", sight=sight, sections=sections, now=now)
 
 
-async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] | None:
-    """Return the log without its first ``after`` lines; None while Prefect does not respond."""
-    try:
-        return await here.use.queries.logs(here.actor, result_id, after)
-    except Unavailable:
-        return None
+@router.get("/{result_id}/log")
+async def save_log(result_id: UUID, here: Here) -> Response:
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
+    text = await saved_log(here, result)
+    return saved(f"log-{result_id}.txt", text, "text/plain; charset=utf-8")
 
 
 def _has_just_ended(result: JobResult, now: datetime) -> bool:

@@ -28,7 +28,7 @@ from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_conditions, read_sort
 from api_shim.services.result_views import MOST_EXPORTED, ResultSight
 from api_shim.store import Listing
-from api_shim.web.downloads import disposition
+from api_shim.web.downloads import saved
 from api_shim.web.errors import status_of
 from api_shim.web.pages.lists import asked_in, headings, selected_in
 from api_shim.web.pages.template_filters import in_words
@@ -92,9 +92,7 @@ async def export(here: Here) -> Response:
     asked = asked_in(query, ASKED)
     found = await here.use.result_views.exported(here.actor, _listing(here, asked), asked.get("schedule", ""))
     text, kind, name = write([{name: read(each) for name, read in EXPORTED.items()} for each in found])
-    return Response(
-        text.encode("utf-8", "replace"), media_type=kind, headers={"Content-Disposition": disposition(name)}
-    )
+    return saved(name, text, kind)
 
 
 @router.post("/delete")

@@ -28,6 +28,7 @@ from api_shim.domain.ports import (
     Announcement,
     ApprovalForm,
     DeploymentSpec,
+    LogPart,
     Orchestrator,
     RunSpec,
     ScheduleSpec,
@@ -1169,7 +1170,7 @@ def test_logs_are_read_whole_and_in_order(real: Door) -> None:
         lines = [
             {
                 "name": "prefect.flow_runs",
-                "level": 20,
+                "level": 40 if number == 7 else 20,
                 "message": f"line {number} ü",
                 "timestamp": (start + timedelta(milliseconds=number)).isoformat(),
                 "flow_run_id": str(run_id),
@@ -1184,7 +1185,15 @@ def test_logs_are_read_whole_and_in_order(real: Door) -> None:
             await asyncio.sleep(0.1)
         assert [line.message for line in read] == [f"line {number} ü" for number in range(250)]
         assert (read[0].level, read[0].source) == (20, "prefect.flow_runs")
-        assert await engine.logs(run_id, after=249) == read[249:]
+        for part, expected in (
+            (LogPart(skip=249), read[249:]),
+            (LogPart(skip=10, limit=210), read[10:220]),
+            (LogPart(skip=1, limit=2, from_end=True), read[247:249]),
+            (LogPart(least=40), read[7:8]),
+            (LogPart(since=read[248].created), read[248:]),
+            (LogPart(limit=0), []),
+        ):
+            assert await engine.logs(run_id, part) == expected, part
 
     real.run(test)
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.model import Status
-from api_shim.domain.ports import LogLine
+from api_shim.domain.ports import LogLine, LogPart
 from api_shim.services.queries import entry_of
 from api_shim.store import Listing, Store
 from approval_gate.errors import Forbidden, NotFound, Unavailable
@@ -52,7 +52,7 @@ def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin)
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="Hello", created=NOW)
     origin.engine.lines[result.id] = [line]
     assert asyncio.run(viewing.logs(ROOT, result.id)) == [entry_of(line, result)]
-    assert asyncio.run(viewing.logs(ROOT, result.id, after=1)) == []
+    assert asyncio.run(viewing.logs(ROOT, result.id, LogPart(skip=1))) == []
     page = asyncio.run(viewing.log_entries(ROOT, [result.id, uuid4()], ALL))
     assert (page.count, page.rows) == (1, [entry_of(line, result)])
     assert asyncio.run(viewing.log_entry(ROOT, page.rows[0].id)) == page.rows[0]

@@ -17,12 +17,28 @@ async function page(address) {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-function append(lines) {
+// Adds the lines that are not shown yet to the last section if they are of its grouping, else as sections. Returns how
+// many there were.
+function append(parts) {
   const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.querySelector("ol").append(...lines);
-  log.dataset.seen = Number(log.dataset.seen) + lines.length;
+  let count = 0;
+  for (const part of parts) {
+    part.querySelectorAll("li").forEach((line) => document.getElementById(line.id) && line.remove());
+    const lines = [...part.querySelectorAll("li")];
+    if (!lines.length) continue;
+    count += lines.length;
+    const last = log.lastElementChild;
+    if (last?.dataset.grouping === part.dataset.grouping) last.querySelector("ol").append(...lines);
+    else log.append(part);
+  }
   // Keep the position of a reader who has scrolled back.
   if (follows) log.scrollTop = log.scrollHeight;
+  return count;
+}
+
+function since() {
+  const times = log.querySelectorAll("li > time");
+  return times.length ? encodeURIComponent(times[times.length - 1].dateTime) : "";
 }
 
 async function finish() {
@@ -47,16 +63,15 @@ async function follow() {
   let next = EVERY;
   try {
     if (!document.hidden) {
-      const news = await page(`${log.dataset.follow}?after=${log.dataset.seen}`);
+      const news = await page(log.dataset.follow + since());
       const state = news.getElementById("run-state");
       document.getElementById("run-state").replaceWith(state);
-      const lines = [...news.querySelectorAll("ol > li")];
-      append(lines);
+      const count = append([...news.querySelectorAll("#new-lines > .part")]);
       if ("final" in state.dataset && !ended) {
         await finish();
         ended = true;
       }
-      quiet = ended && !lines.length ? quiet + 1 : 0;
+      quiet = ended && !count ? quiet + 1 : 0;
       // The page of a run that ended long ago has no more to ask for.
       if (quiet >= QUIET || !log.dataset.follow) return;
     }

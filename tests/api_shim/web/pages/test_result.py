@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -71,27 +70,6 @@ class Visitor:
 @pytest.fixture
 def visitor(sqlite_store: Store, clock: Clock) -> Visitor:
     return Visitor(Origin(sqlite_store, clock), clock)
-
-
-def shown_lines(answer: httpx.Response) -> list[int]:
-    return [int(number) for number in re.findall(r"line (\d+);", answer.text)]
-
-
-def test_of_a_long_log_the_last_lines_are_shown_and_all_if_wanted(visitor: Visitor) -> None:
-    result = visitor.ran(lines=3000)
-    page = visitor.sees(result.id)
-    assert shown_lines(page) == list(range(2500, 3000))
-    assert "The last 500 of 3000 lines." in page.text
-    assert shown_lines(visitor.sees(result.id, "?log=all")) == list(range(3000))
-
-
-def test_who_follows_is_given_what_they_have_not_seen(visitor: Visitor) -> None:
-    result = visitor.ran(lines=5)
-    news = visitor.sees(result.id, "/follow?after=3")
-    assert shown_lines(news) == [3, 4]
-    assert "data-final" in news.text
-    assert "<html" not in news.text
-    assert shown_lines(visitor.sees(result.id, "/follow?after=nonsense")) == list(range(5))
 
 
 def test_a_page_says_from_which_run_it_was_requested(visitor: Visitor) -> None:
@@ -277,26 +255,6 @@ def test_a_result_that_is_a_table_is_shown_as_one(visitor: Visitor) -> None:
     page = visitor.sees(visitor.ran(result=[{"name": "<b>", "left": 3, "why": ""}]).id).text
     assert '<tr><th scope="col">name</th><th scope="col">left</th><th scope="col">why</th></tr>' in page
     assert '<td data-label="name">&lt;b&gt;</td><td data-label="left">3</td><td data-label="why"></td>' in page
-
-
-def test_an_error_begins_with_what_was_raised(visitor: Visitor) -> None:
-    raised = {"exc_type": "URLError", "exc_module": "urllib.error", "exc_message": ["<refused>"]}
-    page = visitor.sees(visitor.ran(status=Status.FAILURE, result=raised, traceback="Traceback …").id).text
-    assert "<strong>URLError</strong>: &lt;refused&gt;</p>" in page
-    refused = visitor.ran(status=Status.FAILURE, traceback="The Job is not installed here.")
-    assert "<strong>" not in visitor.sees(refused.id).text.partition('id="error"')[2]
-
-
-@pytest.mark.parametrize(
-    ("source", "folded"), [("prefect.flow_runs.engine", True), ("prefect.flow_runs", False)], ids=["engine", "Job"]
-)
-def test_of_what_the_engine_says_at_length_the_first_line_is_shown(visitor: Visitor, source: str, folded: bool) -> None:
-    result = visitor.ran()
-    line = replace(visitor.line("It was raised\nTraceback …"), source=source)
-    visitor.origin.engine.lines[result.id] = [line]
-    page = visitor.sees(result.id).text
-    assert ("It was raised</summary>Traceback …</details>" in page) == folded
-    assert ("It was raised\nTraceback …</span>" in page) != folded
 
 
 @pytest.mark.parametrize("action", ["cancel", "resume"])
