@@ -110,7 +110,7 @@ class Notifications:
         Raises:
             Forbidden: they may only read.
         """
-        policy.enforce(policy.may_write(actor), ObjectType.USER)
+        check_may_write(actor)
         choice = NotificationChoice(user_id=actor.id, topics=tuple(topics), frequency=frequency, hour=hour)
         await self._store.write(partial(_choose, choice))
 
@@ -124,7 +124,7 @@ class Notifications:
             TooManyAttempts: they have added many just now.
             Unavailable: there is no key to keep it with.
         """
-        policy.enforce(policy.may_write(actor), ObjectType.USER)
+        check_may_write(actor)
         # Apprise is loaded for the first one.
         label = await anyio.to_thread.run_sync(self._sender.label, way, address)
         key = self._store.inputs_key
@@ -151,7 +151,7 @@ class Notifications:
             NotFound: they have no such target.
             Invalid: it is another code.
         """
-        policy.enforce(policy.may_write(actor), ObjectType.USER)
+        check_may_write(actor)
         key = self._store.inputs_key
         if key is None:
             raise Unavailable(NO_KEY)
@@ -167,7 +167,7 @@ class Notifications:
             NotFound: they have no such target.
             Conflict: there was one just now.
         """
-        policy.enforce(policy.may_write(actor), ObjectType.USER)
+        check_may_write(actor)
         await self._store.write(partial(_test, actor, target_id, self._clock()))
 
     async def switch_on(self, actor: Actor, target_id: UUID) -> None:
@@ -177,7 +177,7 @@ class Notifications:
             Forbidden: they may only read.
             NotFound: they have no such target.
         """
-        policy.enforce(policy.may_write(actor), ObjectType.USER)
+        check_may_write(actor)
         await self._store.write(partial(_switch_on, actor, target_id))
 
     async def remove_target(self, actor: Actor, target_id: UUID) -> None:
@@ -187,8 +187,17 @@ class Notifications:
             Forbidden: they may only read.
             NotFound: they have no such target.
         """
-        policy.enforce(policy.may_write(actor), ObjectType.USER)
+        check_may_write(actor)
         await self._store.write(partial(_remove, actor, target_id, self._clock()))
+
+
+def check_may_write(actor: Actor) -> None:
+    """Check that somebody may change what they are told.
+
+    Raises:
+        Forbidden: they may only read.
+    """
+    policy.enforce(policy.may_write(actor), ObjectType.USER)
 
 
 def code_of(key: InputsKey, target: NotificationTarget) -> str:

@@ -1,6 +1,7 @@
 """``/signoff/notifications``: what the visitor is told, how often and where.
 
 * Everybody sees and changes their own alone.
+* Whoever may only read is told so, whatever their form has.
 * The address of a service is like a password: it is not shown again, not even to correct it.
 """
 
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from api_shim.domain.notifications import TOPICS, Frequency, Way
 from api_shim.parsing.notification import read_choice, read_target
+from api_shim.services.notifications import check_may_write
 from api_shim.web.errors import status_of
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate.errors import Conflict, GateError, Invalid, TooManyAttempts, sentences
@@ -31,6 +33,7 @@ async def shown(here: Here) -> Response:
 
 @router.post("/choices")
 async def choose(here: Here, form: Posted) -> Response:
+    check_may_write(here.actor)
     sent = {name: text_of(form, name) for name in ("frequency", "hour")}
     topics = [topic for topic in form.getlist("topic") if isinstance(topic, str)]
     try:
@@ -43,6 +46,7 @@ async def choose(here: Here, form: Posted) -> Response:
 
 @router.post("/targets")
 async def add(here: Here, form: Posted) -> Response:
+    check_may_write(here.actor)
     sent = {name: text_of(form, name) for name in ("way", "address")}
     try:
         target = await here.use.notifications.add_target(here.actor, *read_target(sent))

@@ -76,6 +76,12 @@ def test_who_may(visitors: Visitors, route: tuple[str, str]) -> None:
             assert NO_PERMISSION in text_in(answer)
 
 
+@pytest.mark.parametrize("form", ["choices", "targets"])
+def test_who_may_only_read_is_told_that_first(visitors: Visitors, form: str) -> None:
+    answer = visitors.sends(f"{PLACE}/{form}", visitors.reader("alice"))
+    assert (answer.status_code, NO_PERMISSION in text_in(answer)) == (403, True)
+
+
 # What is shown
 
 
