@@ -33,7 +33,10 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *STARTS,
         "worker-token add",
         *(f"deploy {what}" for what in ("systemd", "compose", "kubernetes")),
-        *(f"user {verb}" for verb in ("add", "password", "remove", "worker", "activate", "deactivate", "list")),
+        *(
+            f"user {verb}"
+            for verb in ("add", "password", "remove", "worker", "agent", "activate", "deactivate", "list")
+        ),
         *(f"user {verb}" for verb in ("link", "unlink")),
         *(f"token {verb}" for verb in ("add", "list", "revoke")),
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
@@ -125,6 +128,7 @@ HOMELESS = [
         *(("user", *more) for more in (("add", "a"), ("remove", "a"), ("worker", "a"), ("activate", "a"), ("list",))),
         ("user", "password", "a"),
         ("user", "deactivate", "a"),
+        ("user", "agent", "a", "--for", "b"),
         ("user", "link", "a", "b"),
         ("user", "unlink", "a"),
         ("token", "add", "a"),
