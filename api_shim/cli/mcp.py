@@ -14,10 +14,11 @@ from approval_gate.errors import Unavailable
 def mcp(url: Url = HERE, insecure: Insecure = False) -> None:
     """Serve the tools of an agent by the Model Context Protocol, over standard input and output.
 
-    It calls the server at --url with the token in SIGNOFF_TOKEN, and may what that may; no tool approves anything. The
-    same tools are at /signoff/mcp of the server, by streamable HTTP.
+    It calls the server at --url with your token, and may do what that may; no tool approves anything.
 
-    Example: SIGNOFF_TOKEN=… signoff mcp --url https://signoff.example.com
+    The same tools are at /signoff/mcp of the server, by streamable HTTP.
+
+    Example: signoff mcp --url https://signoff.example.com
     """
     if find_spec("fastmcp") is None:
         raise Unavailable(NOT_INSTALLED)

@@ -62,6 +62,11 @@ def desk(sqlite_store: Store, clock: Clock) -> Several:
     return Several(Origin(sqlite_store, clock, follows=False))
 
 
+def within(page: str) -> str:
+    """Return what a page says between its header and its footer."""
+    return page.partition("<main")[2].partition("</main>")[0]
+
+
 def test_one_page_shows_each_request_with_its_inputs_and_what_changes(desk: Several) -> None:
     first = desk.asks("first", inputs={"file": "a.db"})
     desk.decides(desk.confirms("approve", [first]))
@@ -186,7 +191,7 @@ def test_what_one_may_not_view_is_not_told_from_what_there_is_not(desk: Several)
     desk.signed_in["zoe"] = asyncio.run(desk.origin.sessions.sign_in("zoe", desk.origin.keys["zoe"], ""))
     shown = desk.confirms("approve", [row], who="zoe")
     assert "1 request that does not exist any more" in shown.text
-    assert "hidden" not in shown.text.partition("<main")[2]
+    assert "hidden" not in within(shown.text)
     answer = desk.does("/decisions", "zoe", {"decision": "approve", "id": [str(row.id)]})
-    assert "hidden" not in answer.text.partition("<main")[2]
+    assert "hidden" not in within(answer.text)
     assert desk.states() == {"hidden": "pending"}
