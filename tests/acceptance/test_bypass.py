@@ -42,6 +42,7 @@ from tests.live import PATIENCE, Live, environment, eventually, start
 pytestmark = pytest.mark.slow
 
 Shape = Mapping[str, Any]
+ACTIONS = ("view", "add", "change", "delete", "run", "approve")
 APPROVE = {"decision": "approve", "comment": "", "confirm_past_due": True}
 NOW = {"type": "SCHEDULED", "name": "Scheduled"}
 
@@ -545,6 +546,48 @@ def test_a_quick_run_that_needs_no_approval_runs_as_the_login(stage: Stage, live
     assert file.read_text() == f"{who} {result['id']}\n"
     assert run["work_queue_name"] == "bulk"
     assert (later["state"]["type"], later["next_scheduled_start_time"][:10]) == ("SCHEDULED", "2030-01-01")
+
+
+# Agents
+
+EVERYTHING = (
+    *((f"extras.{kind}", action) for kind in ("job", "scheduledjob", "jobresult", "jobbutton") for action in ACTIONS),
+    *((kind, action) for kind in ("users.user", "users.token", "users.objectpermission") for action in ACTIONS),
+    ("prefect", "view"),
+    ("prefect", "write"),
+)
+
+
+def test_an_agent_that_was_given_everything_gets_past_the_gate_by_no_door(
+    stage: Stage, live: Live, people: People
+) -> None:
+    agent = people.add(*((kind, action, None) for kind, action in EVERYTHING), acts_for="admin")
+    deployment = stage.admin.get("/api/deployments/name/Greet/default").json()["id"]
+    held, file = stage.request(), stage.folder / unique("agent")
+    run, row = held.run["id"], held.row["id"]
+    with live.client(None, Authorization=f"Basic {sign_in(live, agent)}") as client:
+        # Prefect's quick run is a request, which waits although the Job needs no approval of people.
+        made = client.post(f"/api/deployments/{deployment}/create_flow_run", json={"parameters": {"file": str(file)}})
+        assert (made.status_code, made.json()["state"]["name"]) == (201, "Suspended"), made.text
+        own = made.json()["id"]
+        tried = {
+            "resume": client.post(f"/api/flow_runs/{run}/resume", json={"run_input": APPROVE}),
+            "resume its own": client.post(f"/api/flow_runs/{own}/resume", json={"run_input": APPROVE}),
+            "let start": client.post(f"/api/flow_runs/{own}/set_state", json={"state": NOW, "force": True}),
+            "change": client.patch(f"/api/flow_runs/{own}", json={"tags": []}),
+            "switch on": client.patch(f"/api/deployments/{deployment}", json={"paused": False}),
+            "automate": client.post("/api/automations/", json={"name": "x", "trigger": {}, "actions": []}),
+            "approve": client.post(f"{SCHEDULES}{row}/approve/"),
+            "deny": client.post(f"{SCHEDULES}{row}/deny/", json={"comment": "no"}),
+            "assume": client.post(f"{SCHEDULES}{row}/assume-ownership/"),
+            "change a Job": client.patch("/api/extras/jobs/Greet/", json={"approval_required": False}),
+            "make a user": client.post("/api/users/users/", json={"username": unique("user").replace(" ", "")}),
+            "make a token": client.post("/api/users/tokens/", json={}),
+        }
+    refused = {what: answer.status_code for what, answer in tried.items()}
+    assert refused == {what: refused[what] for what in tried if refused[what] in {403, 404}}
+    assert stage.state(held.run)["name"] == "Suspended"
+    assert not file.exists()
 
 
 # Switching approval off is a decision of its own
