@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.cli.console import AsJson
+from api_shim.cli.console import AsJson, say
 from api_shim.cli.remote import (
     Insecure,
     Limit,
@@ -23,7 +23,9 @@ from api_shim.cli.remote import (
 from api_shim.client.transport import HERE
 from api_shim.schemas import AutomationAccount, User
 
-app = typer.Typer(no_args_is_help=True, help="Bind automations to the accounts that they run Jobs as.")
+app = typer.Typer(
+    no_args_is_help=True, help="Bind automations to the accounts that they run Jobs as, and install ready-made ones."
+)
 
 COLUMNS = ("automation", "name", "user", "bound_by", "created")
 
@@ -94,3 +96,23 @@ def unbind(
     """
     with signed_in(url, insecure=insecure) as shim:
         delete_each(shim.unbind_automation, automations, done="Unbound")
+
+
+@app.command("install")
+def install(
+    block: Annotated[
+        str,
+        typer.Argument(metavar="TYPE/NAME", help="A notification block of Prefect's: `prefect block ls` lists them."),
+    ],
+    url: Url = HERE,
+    insecure: Insecure = False,
+) -> None:
+    """Have Prefect tell a notification block of requests, refused runs, removed users and approvals switched off.
+
+    Those that are installed already are changed. It needs write on prefect.
+
+    Example: signoff automation install slack-webhook/operators
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        made = shim.install_automations(block)
+    say(f"Installed {', '.join(f'«{each.name}»' for each in made)}, which tell {block}.")

@@ -169,6 +169,7 @@ class AsyncShim:
     automation_accounts = carried_out(of_automations.automation_accounts)
     bind_automation = carried_out(of_automations.bind_automation)
     unbind_automation = carried_out(of_automations.unbind_automation)
+    install_automations = carried_out(of_automations.install_automations)
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)

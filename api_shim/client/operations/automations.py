@@ -1,8 +1,17 @@
-"""Operations on the accounts that Prefect's automations act as: list, bind and unbind them."""
+"""Operations on Prefect's automations: the accounts that they act as, and those that are ready-made.
+
+* Ready-made ones tell a notification block what an administrator wants to hear of. They are known by their names, so
+  that installing them again changes those that are there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
 from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
 
 from api_shim import schemas
 from api_shim.client.protocol import (
@@ -17,8 +26,40 @@ from api_shim.client.protocol import (
     read_nothing,
     rows,
 )
+from approval_gate.errors import Invalid, NotFound
 
 ACCOUNTS = "automation-accounts"
+BY = "by {{ event.payload.actor }}"
+READY_MADE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "Approval requested": (
+        ("approval.requested", "approval.returned"),
+        "{{ event.payload.actor or 'Somebody' }} requests approval of {{ event.resource.name }}.",
+    ),
+    "Run refused": (
+        ("run.refused", "run.tampered"),
+        "A run of {{ event.resource.name }} was refused: {{ event.payload.reason }}",
+    ),
+    "Schedule lost its owner": (
+        ("user.removed",),
+        f"{{{{ event.resource.name }}}} was removed {BY}: their schedules fail until somebody takes them over.",
+    ),
+    "Approval switched off": (
+        ("job.approval-off",),
+        f"The approval of {{{{ event.resource.name }}}} was switched off {BY}.",
+    ),
+}
+"""The automations that are ready-made: by name, the events that each hears of, and what it tells."""
+
+
+class Installed(BaseModel):
+    """An automation in Prefect."""
+
+    id: UUID
+    name: str
+
+
+class _Block(BaseModel):
+    id: UUID
 
 
 def automation_accounts(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.AutomationAccount]]:
@@ -87,3 +128,63 @@ def unbind_automation(automation: UUID | str) -> Operation[None]:
     approval_gate.errors.NotFound: No AutomationAccount matches the given query.
     """
     read_nothing((yield HttpRequest(method="DELETE", path=path_of(ACCOUNTS, automation))))
+
+
+def install_automations(block: str) -> Operation[list[Installed]]:
+    """Have Prefect tell a notification block of requests, refusals, schedules without owner and approvals switched off.
+
+    Automations of these names that are there already are changed to this.
+
+    Args:
+        block: the type and the name of a notification block of Prefect's, like ``slack-webhook/operators``.
+
+    Raises:
+        Forbidden: you do not have permission to change Prefect's automations.
+        Invalid: the block is not written like that.
+        NotFound: there is no such block.
+        Unavailable: Prefect does not answer.
+
+    >>> shim.install_automations("slack-webhook/nobody")
+    Traceback (most recent call last):
+        ...
+    approval_gate.errors.NotFound: There is no block slack-webhook/nobody in Prefect.
+    """
+    kind, slash, name = block.partition("/")
+    if not (kind and slash and name):
+        raise Invalid("Name the block by its type and its name, like slack-webhook/operators.")
+    path = f"/api/block_types/slug/{quote(kind, safe='')}/block_documents/name/{quote(name, safe='')}"
+    try:
+        found = read(_Block, (yield HttpRequest(path=path)))
+    except NotFound:
+        raise NotFound(f"There is no block {block} in Prefect.") from None
+    installed = []
+    for called, (events, text) in READY_MADE.items():
+        installed.append((yield from _installed(called, _automation(called, events, text, found.id))))
+    return installed
+
+
+def _installed(called: str, wanted: Mapping[str, Any]) -> Operation[Installed]:
+    """Make an automation, or change the one of this name."""
+    asked = body_of({"automations": {"name": {"any_": [called]}}})
+    known = yield HttpRequest(method="POST", path="/api/automations/filter", body=asked)
+    for each in TypeAdapter(list[Installed]).validate_python(known):
+        read_nothing((yield HttpRequest(method="PUT", path=f"/api/automations/{each.id}", body=body_of(wanted))))
+        return each
+    return read(Installed, (yield HttpRequest(method="POST", path="/api/automations/", body=body_of(wanted))))
+
+
+def _automation(called: str, events: tuple[str, ...], text: str, block_id: UUID) -> dict[str, Any]:
+    return {
+        "name": called,
+        "description": "Made by signoff automation install.",
+        "enabled": True,
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "expect": [f"signoff.{event}" for event in events],
+            "match": {"prefect.resource.id": "signoff.*"},
+            "threshold": 1,
+            "within": 0,
+        },
+        "actions": [{"type": "send-notification", "block_document_id": str(block_id), "subject": called, "body": text}],
+    }

@@ -110,21 +110,27 @@ class Visit:
         notice = self.session.notice
         if notice:
             await self.sessions.tell(self.session, "")
-        shown = {
+        shown = {**self._frame(), "notice": notice, **context}
+        if "waiting" not in shown:
+            shown["waiting"] = await self.use.approval_queue.count(self.actor)
+        return self.part(template, status, **shown)
+
+    def _frame(self) -> dict[str, Any]:
+        """Return what is around every page; nothing is read for it."""
+        return {
             "path": self.request.url.path,
             "user": self.actor,
             "sections": sections_for(self.actor),
             "csrf": self.session.csrf,
-            "notice": notice,
             "prefect_away": self.use.readiness.prefect_away_since(),
             "services_away": self.use.readiness.services_away_since(),
             "now": self.now,
             "reader_zone": self.zone,
-            **context,
         }
-        if "waiting" not in shown:
-            shown["waiting"] = await self.use.approval_queue.count(self.actor)
-        return self.part(template, status, **shown)
+
+    def refuse(self, status: int, **context: Any) -> Response:
+        """Render an error as a page, with the navigation. The store may be what is out of reach, and is not asked."""
+        return self.part("error.html", status, **self._frame(), waiting=0, **context)
 
     def part(self, template: str, status: int = 200, **context: Any) -> Response:
         """Render a part of a page for this visitor, for a script that puts it there."""
@@ -194,7 +200,10 @@ async def visit(request: Request, visitor: Annotated[Visitor | None, Depends(cou
     if visitor is None:
         raise Unauthenticated(SIGN_IN_FIRST)
     state = request.app.state
-    return Visit(request=request, use=state.services, sessions=state.sessions, visitor=visitor)
+    here = Visit(request=request, use=state.services, sessions=state.sessions, visitor=visitor)
+    # An error is shown to this visitor, too.
+    request.state.visit = here
+    return here
 
 
 Here = Annotated[Visit, Depends(visit)]
@@ -276,17 +285,19 @@ def install_errors(app: FastAPI) -> None:
         status = status_of(error)
         again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
         title = TITLES.get(status, "The request failed")
-        answer = render("error.html", status, title=title, sentences=[*sentences(error.detail)], again=again)
+        answer = _error(request, status, title=title, sentences=[*sentences(error.detail)], again=again)
         answer.headers.update(headers_of(error))
         return answer
 
     async def unrouted(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        return await refused(request, NotFound("This page does not exist.")) if status in {404, 405} else _broken()
+        return (
+            await refused(request, NotFound("This page does not exist.")) if status in {404, 405} else _broken(request)
+        )
 
     async def broken(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed.", request.method, request.url.path, exc_info=error)
-        return _broken()
+        return _broken(request)
 
     app.add_exception_handler(GateError, refused)
 
@@ -298,10 +309,13 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
 
 
-def _broken() -> Response:
-    return render(
-        "error.html", 500, title="Internal server error", sentences=["The server log has the details."], again=""
-    )
+def _broken(request: Request) -> Response:
+    return _error(request, 500, title="Internal server error", sentences=["The server log has the details."], again="")
+
+
+def _error(request: Request, status: int, **context: Any) -> Response:
+    here: Visit | None = getattr(request.state, "visit", None)
+    return here.refuse(status, **context) if here is not None else render("error.html", status, **context)
 
 
 def _to_sign_in(request: Request) -> Response:
