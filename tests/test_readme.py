@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api_shim import Shim
 from flows.registry import load
 from tests.conftest import lacking
 from tests.live import KEY, PATIENCE, environment, eventually
@@ -241,6 +242,24 @@ def test_an_automation_tells_a_webhook(reader: Reader, webhook: Webhook) -> None
     with reader.client() as client:
         assert client.post("/jobs/Compact/run/", json=body).status_code == 201
     assert "alice requests approval of again" in eventually(lambda: webhook.bodies)[0]
+
+
+def test_ready_made_automations_are_installed_once(reader: Reader, webhook: Webhook) -> None:
+    origin, key = f"http://127.0.0.1:{reader.port}", reader.keys["admin"]
+    with httpx.Client(base_url=f"{origin}/api", headers={"Authorization": f"Token {key}"}) as client:
+        kind = client.get("/block_types/slug/custom-webhook").json()["id"]
+        of_kind = {"block_schemas": {"block_type_id": {"any_": [kind]}}}
+        schema = client.post("/block_schemas/filter", json=of_kind).json()[0]["id"]
+        data = {"url": webhook.url, "json_data": {"text": "{{body}}"}, "name": "us"}
+        made = {"name": "ops", "block_type_id": kind, "block_schema_id": schema, "data": data}
+        client.post("/block_documents/", json=made).raise_for_status()
+        with Shim(origin, key) as shim:
+            once, again = (shim.install_automations("custom-webhook/ops") for _ in range(2))
+        assert once == again
+        client.post("/users/users/", json={"username": "leaver"}).raise_for_status()
+        client.delete("/users/users/leaver/").raise_for_status()
+    told = eventually(lambda: [body for body in webhook.bodies if "leaver was removed by admin" in body])
+    assert len(told) == 1
 
 
 def finished(client: httpx.Client) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""``signoff automation``: list the accounts that Prefect's automations act as, and bind and unbind them."""
+"""``signoff automation``: the accounts that Prefect's automations act as, and automations that are ready-made."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ from api_shim.cli.remote import (
 from api_shim.client.transport import HERE
 from api_shim.schemas import AutomationAccount, User
 
-app = typer.Typer(
-    no_args_is_help=True, help="Bind automations to the accounts that they run Jobs as, and install ready-made ones."
-)
+app = typer.Typer(no_args_is_help=True, help="Bind Prefect's automations to accounts, and install ready-made ones.")
 
 COLUMNS = ("automation", "name", "user", "bound_by", "created")
 
@@ -101,8 +99,7 @@ def unbind(
 @app.command("install")
 def install(
     block: Annotated[
-        str,
-        typer.Argument(metavar="TYPE/NAME", help="A notification block of Prefect's: `prefect block ls` lists them."),
+        str, typer.Argument(metavar="TYPE/NAME", help="A notification block, as prefect block ls has it.")
     ],
     url: Url = HERE,
     insecure: Insecure = False,

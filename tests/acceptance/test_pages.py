@@ -38,7 +38,8 @@ def paths(method: str) -> list[str]:
     """Return the addresses that take a method, each with ids of nothing."""
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     found = {re.sub(r"\{[^}]+\}", "{}", route.path) for route in routes if method in route.methods}
-    return sorted(found - {SIGN_IN})
+    # Who is not signed in yet has no session: neither a browser, nor a command line with its code.
+    return sorted(found - {SIGN_IN, f"{SIGN_IN}/command-line/token"})
 
 
 PAGES, POSTS = paths("GET"), paths("POST")

@@ -291,9 +291,9 @@ def install_errors(app: FastAPI) -> None:
 
     async def unrouted(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        return (
-            await refused(request, NotFound("This page does not exist.")) if status in {404, 405} else _broken(request)
-        )
+        if status in {404, 405}:
+            return await refused(request, NotFound("This page does not exist."))
+        return _broken(request)
 
     async def broken(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed.", request.method, request.url.path, exc_info=error)
