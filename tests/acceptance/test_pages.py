@@ -31,6 +31,12 @@ from tests.live import Live
 pytestmark = pytest.mark.slow
 
 SIGN_IN, HOME = "/signoff/sign-in", "/signoff/jobs"
+OPEN = {
+    SIGN_IN,
+    *(f"{SIGN_IN}/{rest}" for rest in ("provider", "callback", "command-line/token")),
+    "/signoff/signed-out",
+}
+"""Where nobody is signed in yet, or any more: a browser, and a command line with its code."""
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -38,8 +44,7 @@ def paths(method: str) -> list[str]:
     """Return the addresses that take a method, each with ids of nothing."""
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     found = {re.sub(r"\{[^}]+\}", "{}", route.path) for route in routes if method in route.methods}
-    # Who is not signed in yet has no session: neither a browser, nor a command line with its code.
-    return sorted(found - {SIGN_IN, f"{SIGN_IN}/command-line/token"})
+    return sorted(found - OPEN)
 
 
 PAGES, POSTS = paths("GET"), paths("POST")
