@@ -56,7 +56,7 @@ from api_shim.reconcile.firings import (
     new_result,
     waiting_of,
 )
-from api_shim.services.agents import asks_for_nobody
+from api_shim.services.agents import asks_for_nobody, people_behind
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
@@ -713,7 +713,8 @@ def _runs_as(tx: Transaction, request: Requested) -> RunsAs | None:
     if request.job.is_job_hook_receiver or owner is None:
         return who_runs(request.job, None, None, {})
     thing = tx.attributes(ObjectType.JOB, request.job.id)
-    return who_runs(request.job, owner, actor_of(tx, owner), thing, for_nobody=asks_for_nobody(tx, owner, thing))
+    for_nobody = asks_for_nobody(owner, people_behind(tx, [owner]), thing)
+    return who_runs(request.job, owner, actor_of(tx, owner), thing, for_nobody=for_nobody)
 
 
 def who_runs(

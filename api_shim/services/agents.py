@@ -11,22 +11,19 @@ The rules themselves are in ``approval_gate.policy`` and ``approval_gate.model``
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
 from api_shim.domain.accounts import User
 from api_shim.domain.model import AskingAgent
-from api_shim.services.authentication import actor_of
+from api_shim.services.authentication import actors_of
 from api_shim.settings import AgentsNeedApproval, Limits
 from api_shim.store import Transaction
 from approval_gate import policy
 from approval_gate.model import Actor, Allowed, Attributes, ObjectType
 
 
-def person_behind(tx: Transaction, agent: User) -> User | None:
-    """Return the person for whom an agent asks; None if they have been removed or deactivated."""
-    person = tx.get(User, id=agent.acts_for_id) if agent.acts_for_id is not None else None
-    return person if person is not None and person.is_active and not person.is_agent else None
-
-
-def check_person(tx: Transaction, actor: Actor, job: Attributes | None = None) -> User | None:
+def check_person(tx: Transaction, actor: Actor, job: Attributes | None = None) -> Actor | None:
     """Return the person for whom an agent requests something; None for who asks for themselves.
 
     Args:
@@ -39,29 +36,32 @@ def check_person(tx: Transaction, actor: Actor, job: Attributes | None = None) -
     """
     if not actor.agent:
         return None
-    agent = tx.get(User, id=actor.id)
-    person = person_behind(tx, agent) if agent is not None else None
-    verdict = policy.requests_as_agent(person=actor_of(tx, person) if person is not None else None, job=job)
-    policy.enforce(verdict, ObjectType.JOB)
+    person = people_behind(tx, tx.all(User, id=actor.id)).get(actor.id)
+    policy.enforce(policy.requests_as_agent(person=person, job=job), ObjectType.JOB)
     return person
 
 
-def asks_for_nobody(tx: Transaction, owner: User, job: Attributes) -> bool:
+def people_behind(tx: Transaction, users: Iterable[User]) -> Mapping[UUID, Actor | None]:
+    """Return the person for whom each agent among some accounts asks, by its id; None for who is not there any more."""
+    agents = [user for user in users if user.is_agent]
+    named = {agent.acts_for_id for agent in agents if agent.acts_for_id is not None}
+    people = tx.all(User, id=named, is_active=True, is_agent=False) if named else []
+    actors = {person.id: actor for person, actor in zip(people, actors_of(tx, people), strict=True)}
+    return {agent.id: actors.get(agent.acts_for_id) if agent.acts_for_id else None for agent in agents}
+
+
+def asks_for_nobody(owner: User, people: Mapping[UUID, Actor | None], job: Attributes) -> bool:
     """Say whether an account is that of an agent whose person may not run a Job, or is not there any more.
 
     Args:
-        tx: the transaction.
         owner: the account.
+        people: for whom agents ask (``people_behind``).
         job: the attributes of the Job.
     """
-    if not owner.is_agent:
-        return False
-    person = person_behind(tx, owner)
-    asks = policy.requests_as_agent(person=actor_of(tx, person) if person is not None else None, job=job)
-    return asks != Allowed()
+    return owner.is_agent and policy.requests_as_agent(person=people.get(owner.id), job=job) != Allowed()
 
 
-def asking_agent(person: User | None, limits: Limits) -> AskingAgent | None:
+def asking_agent(person: Actor | None, limits: Limits) -> AskingAgent | None:
     """Return what is kept with a request of an agent; None for other requests.
 
     Args:

@@ -23,15 +23,16 @@ from uuid import UUID
 
 from api_shim.domain.approval import binding_of
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
-from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
+from api_shim.domain.model import AskingAgent, JobResult, PendingCleanup, ScheduledJob
 from api_shim.metrics import decided
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.approval_requests import settle
 from api_shim.reconcile.missed import why_not_asked
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
+from api_shim.services.agents import asking_agent, check_person
 from api_shim.services.authorization import AuthzContext, authorize, check_seen, check_still_active
-from api_shim.services.runs import Runs
+from api_shim.services.runs import AskedAs, Runs
 from api_shim.services.schedules import delete_rows
 from api_shim.services.stored_inputs import read_again
 from api_shim.settings import LIMITS, DenialComment, Limits
@@ -71,7 +72,7 @@ class Approvals:
         self._projection = projection
         self._wake = wake
         self._clock = clock
-        self._denial_comment = limits.denial_comment
+        self._limits = limits
 
     def needs_comment(self, *, on_page: bool) -> bool:
         """Say whether whoever denies a request has to say why.
@@ -79,7 +80,8 @@ class Approvals:
         Args:
             on_page: whether they do it on one of our pages.
         """
-        return self._denial_comment is DenialComment.ALWAYS or (on_page and self._denial_comment is DenialComment.PAGES)
+        where = self._limits.denial_comment
+        return where is DenialComment.ALWAYS or (on_page and where is DenialComment.PAGES)
 
     async def approve(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
         """Let a request go.
@@ -147,7 +149,7 @@ class Approvals:
             Unavailable: no worker serves the queue.
         """
         now = self._clock()
-        case = await self._store.read(partial(_dry_runnable, actor, by, seen, now))
+        case, agent = await self._store.read(partial(_dry_runnable, actor, by, seen, now, self._limits))
         self._runs.check_served(case.row.queue)
         inputs = {**case.row.inputs, "dryrun": True}
         if why_not := read_again(case.job, inputs, hidden=case.row.hides_inputs(case.job)).unfit:
@@ -156,7 +158,8 @@ class Approvals:
         def record(tx: Transaction, result: JobResult) -> None:
             tx.record(scheduled_job_event(case.row, EventType.DRY_RUN, now, actor, job_result=str(result.id)))
 
-        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=record)
+        asked_as = AskedAs(agent=agent)
+        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=record, asked_as=asked_as)
 
     async def put_back(self, run_id: UUID) -> None:
         """Let the run of an undecided request, which was let start in Prefect, stand and ask again."""
@@ -224,8 +227,8 @@ def _deny(
 
 
 def _dry_runnable(
-    actor: Actor, by: Mapping[str, Any], seen: str | None, now: datetime, tx: Transaction
-) -> AuthzContext:
+    actor: Actor, by: Mapping[str, Any], seen: str | None, now: datetime, limits: Limits, tx: Transaction
+) -> tuple[AuthzContext, AskingAgent | None]:
     case = authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
     check_seen(case, seen)
-    return case
+    return case, asking_agent(check_person(tx, actor, case.request.job), limits)

@@ -186,6 +186,7 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
     participants: dict[UUID, list[Participant]] = defaultdict(list)
     for participant in tx.all(Participant, scheduled_job_id=[row.id for row in rows]):
         participants[participant.scheduled_job_id].append(participant)
+    behind = _asked_for(tx, rows)
     who = _Identities(tx, rows, [each for several in participants.values() for each in several])
 
     def case(row: ScheduledJob) -> AuthzContext:
@@ -196,7 +197,7 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
             requester=row.requester_id,
             owner=row.owner_id,
             owners=frozenset(filter(None, (*(each.user_id for each in involved if each.owned), row.owner_id))),
-            editors=frozenset(each.user_id for each in involved if not each.owned),
+            editors=frozenset(each.user_id for each in involved if not each.owned) | behind.get(row.id, frozenset()),
             people=who.had_a_hand_in(row, involved),
             approval=ApprovalState.EXPIRED if _has_expired(row, now) else row.approval,
             decided_by=row.approved_by_id,
@@ -215,6 +216,14 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
         return AuthzContext(row=row, job=job, requester=requester, request=request)
 
     return [case(row) for row in rows]
+
+
+def _asked_for(tx: Transaction, rows: Collection[ScheduledJob]) -> dict[UUID, frozenset[UUID]]:
+    """Return for whom the agent asks now that has requested a scheduled job, who need not be for whom it asked then."""
+    agents = {row.id: row.requester_id for row in rows if row.agent is not None and row.requester_id is not None}
+    people = {user.id: user.acts_for_id for user in tx.all(User, id={*agents.values()})} if agents else {}
+    named = {row_id: people.get(agent_id) for row_id, agent_id in agents.items()}
+    return {row_id: frozenset({person}) for row_id, person in named.items() if person is not None}
 
 
 class _Identities:

@@ -20,7 +20,7 @@ from api_shim.domain.model import JobResult, ScheduledJob, Status
 from api_shim.domain.recurrence import TICK, next_times, times_after
 from api_shim.reconcile.firings import taken_of
 from api_shim.services.admission import foreseen, who_runs
-from api_shim.services.agents import asks_for_nobody
+from api_shim.services.agents import asks_for_nobody, people_behind
 from api_shim.services.authentication import actors_of
 from api_shim.services.authorization import AuthzContext
 from api_shim.store import Transaction
@@ -116,11 +116,12 @@ def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:
 def _owners(tx: Transaction, cases: list[AuthzContext]) -> Mapping[UUID, tuple[User | None, RunsAs | None]]:
     """Return the owner of each scheduled job, and the user that it runs as."""
     users = tx.all(User, id={case.row.owner_id for case in cases if case.row.owner_id})
+    people = people_behind(tx, users)
     known = {user.id: (user, actor) for user, actor in zip(users, actors_of(tx, users), strict=True)}
 
     def runs_as(case: AuthzContext) -> tuple[User | None, RunsAs | None]:
         user, actor = known.get(case.row.owner_id, (None, None)) if case.row.owner_id else (None, None)
-        for_nobody = user is not None and asks_for_nobody(tx, user, case.request.job)
+        for_nobody = user is not None and asks_for_nobody(user, people, case.request.job)
         return user, who_runs(case.job, user, actor, case.request.job, for_nobody=for_nobody)
 
     return {case.row.id: runs_as(case) for case in cases}

@@ -17,10 +17,10 @@ from api_shim.domain.approval import needs_approval
 from api_shim.domain.model import AskingAgent, Job
 from api_shim.parsing.run_request import RunRequest
 from api_shim.services.authentication import actors_of
-from api_shim.services.schedules import RunPreview, requestable
+from api_shim.services.schedules import RunPreview, requestable, why_never, why_not_asked
 from api_shim.settings import Limits
 from api_shim.store import Store, Transaction
-from approval_gate.errors import GateError
+from approval_gate.errors import GateError, Invalid
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 
 
@@ -71,6 +71,8 @@ class RequestChecks:
         job, agent = await self._store.read(partial(requestable, actor, job_ref, self._limits))
         faults = await self._preview.faults(job, request)
         waits = needs_approval(job, request.data if isinstance(request.data, dict) else {}, agent)
+        if refusal := why_never(job) or (why_not_asked(job) if waits else ""):
+            faults = [Invalid([refusal]), *faults]
         if not waits:
             return RequestCheck(faults=faults, waits=False, people=[], others=False)
         people, others = await self._store.read(partial(_who_approves, actor, job, agent))

@@ -136,7 +136,9 @@ async def approve(request_id: UUID, here: Here, form: Posted) -> Response:
     except (Conflict, Invalid) as error:
         seen = await _review(here, request_id)
         if str(error) == policy.PAST_DUE:
-            return await _show(here, seen, template="past_due.html", status=status_of(error), **_typed(form))
+            # What they confirm is what they were shown, which may not be what there is now.
+            asked = {"version": version_in(form), **_typed(form)}
+            return await _show(here, seen, template="past_due.html", status=status_of(error), **asked)
         return await _anew(here, seen, error, form)
     return await here.go(QUEUE, f"You approved “{labels.title(row.name)}”.")
 

@@ -27,6 +27,7 @@ from tests.api_shim.plant import INPUTS, Plant, opened_plant
 from tests.api_shim.services.test_approvals import APPROVER, approver, decide, events, may, now_of, person, refused
 from tests.factories import administering, make_job, make_user
 
+SEES = may(ObjectType.SCHEDULED_JOB, Action.VIEW)
 RUNS = may(ObjectType.JOB, Action.RUN, Action.VIEW)
 WHY = "Nightly numbers look wrong.\nRun it again, please."
 
@@ -235,10 +236,24 @@ def test_an_agent_asks_for_another_person_from_now_on(plant: Plant, alice: Actor
     row = held(plant, helper)
     administering(plant.store).set_person("helper", "dave", plant.now)
     assert refused(plant, "approve", alice, row)[0] is Forbidden, "it was requested for her"
+    dave = person(plant, "dave too", *APPROVER)
+    administering(plant.store).set_person("helper", "dave too", plant.now)
+    assert refused(plant, "approve", dave, row)[0] is Forbidden, "it asks for him now"
+    administering(plant.store).set_person("helper", "dave", plant.now)
     decide(plant, "approve", carol, row)
     other = held(plant, helper)
     assert other.agent is not None
     assert other.agent["for"] == "dave"
+
+
+def test_a_safe_dry_run_of_a_request_by_an_agent_says_that_an_agent_has_tried_it(plant: Plant, alice: Actor) -> None:
+    plant.change(plant.only(Job), dryrun_is_safe=True)
+    helper = agent_for(plant, alice, "trier")
+    helper = replace(helper, grants=(*helper.grants, *person(plant, "seer", SEES).grants))
+    row = held(plant, helper)
+    made = asyncio.run(plant.approvals.dry_run(helper, {"id": row.id}))
+    assert made.agent is not None
+    assert made.agent["for"] == "alice the person"
 
 
 def test_limits_are_those_of_the_settings() -> None:
