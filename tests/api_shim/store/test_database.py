@@ -7,7 +7,7 @@ import logging
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -42,13 +42,16 @@ from api_shim.store.database import FILE_GONE, SQLITE_PRAGMAS
 from api_shim.store.postgresql import patience
 from api_shim.store.schema import MIGRATIONS
 from api_shim.store.tables import jobs, metadata
+from api_shim.store.tables import users as users_table
 from approval_gate.errors import Invalid, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 pytestmark = pytest.mark.each_database
 
-NEWER = frozenset({"approval_off", "module_digest", "job_variables", "overlap", "is_job_button_receiver"})
+NEWER = frozenset(
+    {"approval_off", "module_digest", "job_variables", "overlap", "is_job_button_receiver", "dryrun_is_safe"}
+)
 """The fields of Jobs that the first versions had not."""
 
 # The file
@@ -179,6 +182,17 @@ def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(empty_u
     assert (kept.id, kept.flow_run_id, kept.cancelled_by) == (result, result, "")
 
 
+def add_earlier(url: str, people: Iterable[User]) -> None:
+    """Add users to a database of before there were agents."""
+    known = ("id", "username", "is_active", "is_superuser", "created")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(
+            users_table.insert().values([{name: getattr(each, name) for name in known} for each in people])
+        )
+    engine.dispose()
+
+
 def test_what_had_its_approval_switched_off_before_that_was_recorded_is_marked(empty_url: str) -> None:
     store = store_at("0008", empty_url)
     # By what the code asks for and what is set: what is known of who switched it off.
@@ -286,9 +300,10 @@ def test_accounts_of_workers_that_may_not_write_to_prefect_any_more_are_workers_
     }
     credential = RunCredential(flow_run_id=uuid4(), key_hash="0" * 64, user_id=users["writes"].id, created=NOW)
     given = (PermissionUser(permission_id=permissions[name].id, user_id=users[name].id) for name in ("writes", "off"))
+    add_earlier(empty_url, users.values())
     with store.transaction() as tx:
         for thing in (
-            *(*users.values(), group, *permissions.values(), *given),
+            *(group, *permissions.values(), *given),
             PermissionUser(permission_id=permissions["views"].id, user_id=users["views"].id),
             UserGroup(user_id=users["by group"].id, group_id=group.id),
             PermissionGroup(permission_id=permissions["by group"].id, group_id=group.id),
@@ -338,8 +353,8 @@ def test_the_names_that_accounts_have_had_are_those_of_the_audit_and_their_own(
         changed = {"username": {"old": name, "new": to}} if to else {}
         tx.record(account_event(user.id, name, act, NOW + number * day, LocalAdministrator("x"), fields, changed))
 
+    add_earlier(empty_url, people.values())
     with store.transaction() as tx:
-        tx.add(*people.values())
         event(1, gone, EventType.USER_ADDED, "Caroline")
         event(2, gone, EventType.USER_CHANGED, "Caroline", to="carol", fields=["username"])
         event(3, gone, EventType.USER_REMOVED, "carol")
