@@ -201,7 +201,7 @@ def test_a_schedule_is_requested_tried_and_approved(reader: Reader) -> None:
     assert approved["approval_state"] == "approved"
     with reader.client() as client:
         plan, _compacted = eventually(lambda: finished(client)[1:] and finished(client))
-        assert (plan["result"]["compacted"], plan["meta"]) == (False, {"children": []})
+        assert (plan["result"]["compacted"], plan["meta"]) == (False, {"children": [], "dry_run": True})
         assert client.get("/scheduled-jobs/").json()["count"] == 2
 
 

@@ -197,7 +197,7 @@ def test_a_change_of_what_was_approved_asks_again_and_stops_it_at_once(
 
 
 REFUSED_CHANGES = [
-    pytest.param({"interval": "daily"}, "interval", id="the interval"),
+    pytest.param({"interval": "future"}, "interval", id="once, of what repeats"),
     pytest.param({"user": "bob"}, "user", id="the owner"),
     pytest.param({"approved_by_user": "bob"}, "approved_by_user", id="the approver"),
     pytest.param({"approval_state": "approved"}, "approval_state", id="the approval"),

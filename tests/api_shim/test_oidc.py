@@ -78,7 +78,7 @@ def to(**others: Any) -> Callable[[Claims], Claims]:
         pytest.param(without("nonce"), "missing_claim (nonce)", id="no nonce"),
         pytest.param(to(exp=int(time.time()) - 120), "expired_token", id="expired"),
         pytest.param(without("exp"), "missing_claim (exp)", id="for ever"),
-        pytest.param(to(iat=int(time.time()) + 600), "invalid_claim (iat)", id="not yet"),
+        pytest.param(to(iat=int(time.time()) + 86_400), "invalid_claim (iat)", id="not yet"),
         pytest.param(to(aud="another"), "invalid_claim (aud)", id="wrong audience"),
         pytest.param(to(aud="another", azp=CLIENT), "invalid_claim (aud)", id="wrong audience, though by us"),
         pytest.param(to(aud=[CLIENT, "another"], azp="another"), "invalid_claim (azp)", id="for somebody else"),

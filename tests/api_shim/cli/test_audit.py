@@ -52,6 +52,7 @@ def read_lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.usefixtures("tables")
 def test_before_the_first_event_there_are_none_and_that_is_said(signoff: Run) -> None:
     assert signoff("audit", "list").out == "Nothing has been recorded yet.\n"
     assert signoff("audit", "list", "--json").json == []

@@ -56,6 +56,15 @@ class House:
         assert admin.first_keys(NOW) == []
         return DONE
 
+    def linked(self) -> str:
+        """Let somebody at an identity provider sign in as root."""
+        administering(self.origin.store).link("root", "https://id.example.com", "248", NOW)
+        return DONE
+
+    def served_by_an_agent(self) -> str:
+        """Add an agent that asks for root."""
+        return self.typed("user", "add", "helper", "--agent", "--for", "root")
+
     def id_of(self, path: str) -> str:
         """Return the id of the only group, permission or token that root's are."""
         found = self.origin.ask("GET", f"/api/users/{path}/", "root").json()["results"]
@@ -127,6 +136,9 @@ TRIES: dict[str, tuple[str, Try]] = {
     "user activate": (DONE, lambda h: h.typed("user", "activate", "root")),
     "user password": (DONE, lambda h: h.typed("user", "password", "root", stdin=KEPT.encode())),
     "user add": (DONE, lambda h: h.typed("user", "add", "carol")),
+    "user link": (DONE, lambda h: h.linked()),
+    "user unlink": (DONE, lambda h: h.linked() and h.typed("user", "unlink", "root")),
+    "user agent": (DONE, lambda h: h.served_by_an_agent() and h.typed("user", "agent", "helper", "--for", "bob")),
     "user worker": (DONE, lambda h: h.typed("user", "worker", "bob")),
     "group add": (DONE, lambda h: h.typed("group", "add", "night")),
     "group join": (DONE, lambda h: h.typed("group", "join", "ops", "bob")),

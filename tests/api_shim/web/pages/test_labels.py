@@ -97,7 +97,7 @@ def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> Non
     assert {*STANDINGS} == {*ScheduleStatus}
     nouns = {
         *("user", "group", "token", "permission", "result", "job", "job-button", "job-hook", "queue", "automation"),
-        *("sign-in", "audit"),
+        *("sign-in", "audit", "notification-target"),
     }
     of_others = {act for act in EventType if act.partition(".")[0] in nouns}
     assert {*TOLD} - of_others == {*ACTS}
