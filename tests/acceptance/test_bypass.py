@@ -570,9 +570,10 @@ def test_an_agent_that_was_given_everything_gets_past_the_gate_by_no_door(
         made = client.post(f"/api/deployments/{deployment}/create_flow_run", json={"parameters": {"file": str(file)}})
         assert (made.status_code, made.json()["state"]["name"]) == (201, "Suspended"), made.text
         own = made.json()["id"]
+        for held_run in (run, own):
+            answer = client.post(f"/api/flow_runs/{held_run}/resume", json={"run_input": APPROVE}).json()
+            assert (answer["status"], answer["state"]["name"]) == ("REJECT", "Suspended")
         tried = {
-            "resume": client.post(f"/api/flow_runs/{run}/resume", json={"run_input": APPROVE}),
-            "resume its own": client.post(f"/api/flow_runs/{own}/resume", json={"run_input": APPROVE}),
             "let start": client.post(f"/api/flow_runs/{own}/set_state", json={"state": NOW, "force": True}),
             "change": client.patch(f"/api/flow_runs/{own}", json={"tags": []}),
             "switch on": client.patch(f"/api/deployments/{deployment}", json={"paused": False}),
