@@ -192,8 +192,12 @@ class Sessions:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
 
-    async def look_up(self, key: str) -> Visitor:
+    async def look_up(self, key: str, *, renew: bool = True) -> Visitor:
         """Return the user who has the session with this key, without using it.
+
+        Args:
+            key: the key.
+            renew: whether it is renewed if that is due; who only ends a session need not wait for a provider.
 
         Raises:
             Unauthenticated: the session does not exist or has ended.
@@ -201,6 +205,8 @@ class Sessions:
         """
         look = partial(_visitor, key, self._clock(), self.rules)
         visitor = await self._store.read(look)
+        if not renew:
+            return visitor
         if visitor.session.provider is not None and self._renewal is None:
             raise Unauthenticated(SIGN_IN_FIRST)
         if self._renewal is None or not self._renewal.is_due(visitor.session):
