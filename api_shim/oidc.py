@@ -5,6 +5,7 @@
   once more, for providers change theirs.
 * What the provider says besides (``userinfo``) counts only for the subject that was signed.
 * Each call has a time limit. No redirect is followed, and nothing goes anywhere unencrypted but on this machine.
+* That it gives tokens is what vouches; an answer without them does not, whatever its status.
 * A refusal is ``NotVouched``; that the provider is away, or does not know us, is ``Unavailable``. What it answers is in
   no error but for the names of errors that the protocol has.
 """
@@ -184,7 +185,15 @@ class OidcProvider:
         answer = await client.post(_endpoint(metadata, "token_endpoint"), headers=JSON, **signed)
         if answer.status_code in {400, 401, 403}:
             raise self._refusal(answer)
-        return self._content(answer)
+        tokens = self._content(answer)
+        if tokens.get("error") is not None:
+            # Some refuse with the status of a success.
+            raise self._refusal(answer)
+        if not _text(tokens, "access_token"):
+            # RFC 6749, section 5.1: what has none gives nothing.
+            logger.warning("The identity provider %s has given no access token.", self.issuer)
+            raise Unavailable(f"The identity provider ({self.name}) does not answer as it should.")
+        return tokens
 
     def _refusal(self, answer: httpx.Response) -> NotVouched | Unavailable:
         """Return what it means that the provider has refused."""

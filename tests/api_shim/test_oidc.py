@@ -156,6 +156,19 @@ def answering(path: str, status: int, **said: Any) -> Callable[[httpx.Request, h
     return lambda request, answer: httpx.Response(status, json=said) if path in str(request.url) else answer
 
 
+EMPTY = [
+    pytest.param(answering("token", 200), Unavailable, "as it should", id="nothing"),
+    pytest.param(answering("token", 200, id_token="x.y"), Unavailable, "as it should", id="no access token"),
+    pytest.param(answering("token", 200, access_token=7), Unavailable, "as it should", id="no text"),
+    pytest.param(answering("token", 200, error="invalid_grant"), NotVouched, "invalid_grant", id="refused as if not"),
+    pytest.param(
+        answering("token", 200, error="access_denied", access_token="x"), NotVouched, "access_denied", id="both at once"
+    ),
+    pytest.param(answering("token", 200, error={}), Unavailable, "not accept", id="an error that is none"),
+]
+"""Answers with the status of a success that give nothing."""
+
+
 @pytest.mark.parametrize(
     ("answers", "error", "why"),
     [
@@ -165,7 +178,8 @@ def answering(path: str, status: int, **said: Any) -> Callable[[httpx.Request, h
         pytest.param(answering("token", 500), Unavailable, "as it should", id="broken"),
         pytest.param(answering("token", 302), Unavailable, "as it should", id="a redirect"),
         pytest.param(answering("token", 200, access_token="x"), NotVouched, "no ID token", id="nothing signed"),
-        pytest.param(answering("token", 200, id_token="x.y"), NotVouched, "trusted", id="nonsense"),
+        pytest.param(answering("token", 200, access_token="x", id_token="x.y"), NotVouched, "trusted", id="nonsense"),
+        *EMPTY,
         pytest.param(answering("jwks", 200, keys="no"), NotVouched, "missing_key", id="no keys"),
         pytest.param(answering("userinfo", 401), NotVouched, "access_denied", id="refused besides"),
         pytest.param(answering("userinfo", 200, sub="249"), NotVouched, "somebody else", id="about another"),
@@ -179,6 +193,17 @@ def test_what_is_answered_otherwise_has_a_meaning(
         finish(provider)
     assert why in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(("answers", "error", "why"), EMPTY)
+def test_what_gives_nothing_does_not_vouch_again(
+    provider: Provider, answers: Any, error: type[Exception], why: str
+) -> None:
+    token = finish(provider).refresh_token
+    assert token is not None
+    provider.answers = answers
+    with pytest.raises(error, match=why):
+        asyncio.run(provider.adapter.renew(token, "248"))
 
 
 @pytest.mark.parametrize(
