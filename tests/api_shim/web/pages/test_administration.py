@@ -277,6 +277,15 @@ def test_where_passwords_are_switched_off_none_is_set(office: Office) -> None:
     assert "Set a password" not in page
 
 
+def test_an_agent_is_offered_no_password_and_gets_none(office: Office) -> None:
+    at = f"{USERS}/{office.origin.identity.add_user('helper', NOW, acts_for='subject').id}"
+    page = text_in(office.visitors.sees(at))
+    assert "signs in to no page" in page
+    assert "Set a password" not in page
+    answer = office.visitors.sends(f"{at}/password", password=NEW_PASSWORD)
+    assert (answer.status_code, "An agent asks for a person" in text_in(answer)) == (409, True)
+
+
 def test_only_superusers_touch_superusers(office: Office) -> None:
     office.visitors.person("clerk", (USER, "view add change delete", None), (TOKEN, "view add change delete", None))
     at = f"{USERS}/{office.visitors.admin.id}"
