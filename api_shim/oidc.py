@@ -30,7 +30,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.domain.identity_providers import Attempt, HalfRenewed, NotVouched, Vouched
 from api_shim.settings import ProviderSettings
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import Unavailable
@@ -125,13 +125,23 @@ class OidcProvider:
     async def renew(self, refresh_token: str, subject: str) -> Vouched:
         """Ask whether the provider still vouches for somebody; see ``IdentityProvider``."""
         how = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        async with self._asking() as client:
-            tokens = await self._tokens(client, how)
-            # It need not sign anything again; what it does sign has to be right.
-            signed = await self._signed(client, tokens, None) if tokens.get("id_token") else {"sub": subject}
-            if signed.get("sub") != subject:
-                raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
-            return await self._vouched(client, {"refresh_token": refresh_token, **tokens}, signed, subject)
+        tokens: Mapping[str, Any] = {}
+        try:
+            async with self._asking() as client:
+                tokens = await self._tokens(client, how)
+                return await self._vouched_again(client, {"refresh_token": refresh_token, **tokens}, subject)
+        except Unavailable as error:
+            if (rotated := _text(tokens, "refresh_token")) and rotated != refresh_token:
+                raise HalfRenewed(error.detail, rotated) from error
+            raise
+
+    async def _vouched_again(self, client: httpx.AsyncClient, tokens: Mapping[str, Any], subject: str) -> Vouched:
+        """Return what the provider says of somebody with the tokens of a renewal."""
+        # It need not sign anything again; what it does sign has to be right.
+        signed = await self._signed(client, tokens, None) if tokens.get("id_token") else {"sub": subject}
+        if signed.get("sub") != subject:
+            raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
+        return await self._vouched(client, tokens, signed, subject)
 
     async def leave(self, back: str) -> str:
         """Return the address at which a browser signs out there too; see ``IdentityProvider``."""

@@ -12,11 +12,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from approval_gate.errors import GateError
+from approval_gate.errors import GateError, Unavailable
 
 
 class NotVouched(GateError):
     """The provider does not vouch for somebody, or not in a way that can be trusted."""
+
+
+class HalfRenewed(Unavailable):
+    """The provider has given another refresh token, and then was away; the one before may be good no more.
+
+    Args:
+        detail: one sentence for the caller.
+        refresh_token: the other one; in no text of the error.
+    """
+
+    def __init__(self, detail: object, refresh_token: str) -> None:
+        super().__init__(detail)
+        self.refresh_token = refresh_token
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +99,7 @@ class IdentityProvider(Protocol):
 
         Raises:
             NotVouched: it does not.
+            HalfRenewed: it has given another refresh token, but does not answer what else it is asked.
             Unavailable: it does not answer.
         """
 

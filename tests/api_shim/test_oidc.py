@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.domain.identity_providers import Attempt, HalfRenewed, NotVouched, Vouched
 from approval_gate.errors import Unavailable
 from tests.identity_provider import CLIENT, ISSUER, SECRET, Claims, Provider
 
@@ -150,6 +150,40 @@ def test_it_vouches_again_until_it_does_not(provider: Provider) -> None:
     provider.throw_out("248")
     with pytest.raises(NotVouched, match="invalid_grant"):
         asyncio.run(provider.adapter.renew(token, "248"))
+
+
+def rotating(to: str, then: Callable[[httpx.Request, httpx.Response], httpx.Response]) -> Any:
+    """Have the provider give another refresh token, and answer what is asked after that in its own way."""
+
+    def answers(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if "token" in str(request.url):
+            return httpx.Response(200, json={**answer.json(), "refresh_token": to})
+        return then(request, answer)
+
+    return answers
+
+
+def away(request: httpx.Request, _answer: httpx.Response) -> httpx.Response:
+    raise httpx.ConnectError("Connection refused", request=request)
+
+
+def broken(_request: httpx.Request, _answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(500)
+
+
+@pytest.mark.parametrize("then", [away, broken])
+def test_a_refresh_token_is_not_lost_where_the_rest_of_a_renewal_fails(provider: Provider, then: Any) -> None:
+    token = finish(provider).refresh_token
+    assert token is not None
+    provider.answers = rotating("another refresh", then)
+    with pytest.raises(HalfRenewed) as failed:
+        asyncio.run(provider.adapter.renew(token, "248"))
+    assert failed.value.refresh_token == "another refresh"
+    assert "another refresh" not in f"{failed.value!r} {failed.value}"
+    provider.answers = rotating(token, then)
+    with pytest.raises(Unavailable) as same:
+        asyncio.run(provider.adapter.renew(token, "248"))
+    assert not isinstance(same.value, HalfRenewed)
 
 
 def answering(path: str, status: int, **said: Any) -> Callable[[httpx.Request, httpx.Response], httpx.Response]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from api_shim.domain.accounts import Identity, Session
-from api_shim.domain.identity_providers import NotVouched, Vouched
+from api_shim.domain.identity_providers import HalfRenewed, NotVouched, Vouched
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.session_renewal import EARLY, GOOD_FOR, TAKES, SessionRenewal
 from api_shim.services.sessions import Sessions
@@ -102,6 +103,37 @@ def test_while_the_provider_is_away_it_goes_on_until_its_hour_is_over_and_then_w
     assert visit.after(TAKES / 2) == "Unavailable"
     visit.provider.says = ALICE
     assert visit.after(TAKES) == "alice"
+
+
+@pytest.mark.parametrize("passed", [EARLY, GOOD_FOR])
+def test_a_refresh_token_is_kept_where_the_rest_of_a_renewal_fails(visit: Visit, passed: timedelta) -> None:
+    visit.provider.says = HalfRenewed("Away.", "another refresh")
+    assert visit.after(passed) == ("alice" if passed < GOOD_FOR else "Unavailable")
+    assert visit.stored()[0].renew_by == visit.session.renew_by
+    visit.provider.says = ALICE
+    assert visit.after(TAKES) == "alice"
+    assert visit.provider.asked == [("secret refresh", "248"), ("another refresh", "248")]
+
+
+def test_a_renewal_is_finished_though_whoever_asked_has_gone(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit.clock.now += GOOD_FOR
+
+    async def asks() -> None:
+        with anyio.CancelScope() as request:
+
+            async def renew(_refresh_token: str, _subject: str) -> Vouched:
+                request.cancel()
+                await anyio.lowlevel.checkpoint()
+                return Vouched(subject="248", refresh_token="another refresh")
+
+            monkeypatch.setattr(visit.provider, "renew", renew)
+            await visit.sessions.resume(visit.key)
+        assert request.cancelled_caught
+
+    asyncio.run(asks())
+    [session] = visit.stored()
+    assert session.renew_by == visit.clock.now + GOOD_FOR
+    assert visit.door.store.open_secret(session.id, str(session.refresh_token)) == "another refresh"
 
 
 @pytest.mark.parametrize("gone", ["no refresh token", "another provider", "no provider", "another key"])
