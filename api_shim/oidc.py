@@ -264,17 +264,24 @@ class OidcProvider:
         said = {**signed, **await self._besides(client, tokens)}
         if said["sub"] != subject:
             raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
-        groups = said.get(self._told.groups_claim)
-        listed = groups if isinstance(groups, list) else [groups]
         given = tokens.get("refresh_token")
         return Vouched(
             subject=subject,
             username=_text(said, self._told.username_claim),
             name=_text(said, "name")[:LONGEST],
             mail=_text(said, "email")[:LONGEST],
-            groups=frozenset(each for each in listed if isinstance(each, str)),
+            groups=self._groups(said, is_signed=bool(tokens.get("id_token"))),
             refresh_token=given if isinstance(given, str) and given else None,
         )
+
+    def _groups(self, said: Mapping[str, Any], *, is_signed: bool) -> frozenset[str] | None:
+        """Return the groups that the provider says; None if it has signed nothing, and says nothing of them besides."""
+        claim = self._told.groups_claim
+        if claim not in said and not is_signed:
+            return None
+        groups = said.get(claim)
+        listed = groups if isinstance(groups, list) else [groups]
+        return frozenset(each for each in listed if isinstance(each, str))
 
     async def _besides(self, client: httpx.AsyncClient, tokens: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what the provider says of whoever an access token is of; nothing if it has no place for that."""

@@ -56,7 +56,8 @@ class Vouched:
         username: what a new account of theirs is to be called; empty if it does not say.
         name: what people call them.
         mail: their mail address.
-        groups: the names of the groups that they are in there.
+        groups: the names of the groups that they are in there; None if it says nothing of that, nor of what they are
+            called, as a renewal may.
         refresh_token: what it will vouch for them again for; None if it gives none.
     """
 
@@ -64,7 +65,7 @@ class Vouched:
     username: str = ""
     name: str = ""
     mail: str = ""
-    groups: frozenset[str] = frozenset()
+    groups: frozenset[str] | None = frozenset()
     refresh_token: str | None = field(default=None, repr=False)
 
 

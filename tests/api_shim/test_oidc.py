@@ -55,7 +55,7 @@ def test_a_browser_is_sent_there_with_what_it_alone_has_and_nothing_that_it_must
 def test_who_has_signed_in_is_told_and_what_they_are_called(provider: Provider) -> None:
     vouched = finish(provider)
     said = (vouched.subject, vouched.username, vouched.name, vouched.mail, vouched.groups)
-    assert said == ("248", "alice", "Alice", "a@example.com", {"ops", "dev"})
+    assert said == ("248", "alice", "Alice", "a@example.com", frozenset({"ops", "dev"}))
     [form] = provider.forms()
     assert (form["code_verifier"], form["redirect_uri"]) == (ATTEMPT.verifier, BACK)
     assert vouched.refresh_token
@@ -144,7 +144,7 @@ def test_it_vouches_again_until_it_does_not(provider: Provider) -> None:
     assert token is not None
     provider.person("248", preferred_username="alice", groups="dev")
     vouched = asyncio.run(provider.adapter.renew(token, "248"))
-    assert (vouched.subject, vouched.groups, vouched.refresh_token) == ("248", {"dev"}, token)
+    assert (vouched.subject, vouched.groups, vouched.refresh_token) == ("248", frozenset({"dev"}), token)
     with pytest.raises(NotVouched, match="somebody else"):
         asyncio.run(provider.adapter.renew(token, "249"))
     provider.throw_out("248")
@@ -253,6 +253,35 @@ def test_a_provider_that_is_not_as_it_should_be_is_not_used(provider: Provider, 
     provider.answers = answering("openid-configuration", 200, **metadata)
     with pytest.raises(Unavailable):
         begin(provider)
+
+
+@pytest.mark.parametrize(
+    ("besides", "groups"),
+    [
+        pytest.param({"sub": "248"}, None, id="it says nothing of groups"),
+        pytest.param({"sub": "248", "groups": []}, frozenset(), id="it says that they are in none"),
+        pytest.param({"sub": "248", "groups": ["ops"]}, frozenset({"ops"}), id="it says which"),
+    ],
+)
+def test_a_renewal_that_signs_nothing_says_of_groups_what_is_said_besides(
+    provider: Provider, besides: dict[str, Any], groups: frozenset[str] | None
+) -> None:
+    token = finish(provider).refresh_token
+    assert token is not None
+
+    def answers(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if "userinfo" in str(request.url):
+            return httpx.Response(200, json=besides)
+        said = {name: value for name, value in answer.json().items() if name != "id_token"}
+        return httpx.Response(answer.status_code, json=said)
+
+    provider.answers = answers
+    assert asyncio.run(provider.adapter.renew(token, "248")).groups == groups
+
+
+def test_who_signs_in_is_in_no_group_where_none_is_said(provider: Provider) -> None:
+    provider.person("248", preferred_username="alice")
+    assert finish(provider).groups == frozenset()
 
 
 def test_a_provider_that_is_away_is_away(provider: Provider) -> None:

@@ -186,6 +186,17 @@ def test_groups_follow_with_each_renewal(visit: Visit) -> None:
         assert visit.door.groups() == there
 
 
+def test_what_a_renewal_says_nothing_of_stays_as_it_is(visit: Visit) -> None:
+    visit.door.identity.add_group("Network", visit.clock.now)
+    visit.door.identity.set_member("Network", "alice", visit.clock.now, member=True)
+    visit.sessions = visit.server(groups={"netops": "Network"})
+    visit.provider.says = Vouched(subject="248", groups=None, refresh_token="r")
+    assert visit.after(EARLY) == "alice"
+    [identity] = visit.door.all(Identity)
+    assert (identity.name, identity.mail, identity.seen) == ("Alice", "a@example.com", visit.clock.now)
+    assert visit.door.groups() == {"Network"}
+
+
 def test_of_many_requests_at_once_one_renews_it(visit: Visit) -> None:
     visit.clock.now += timedelta(hours=2)
     servers = [visit.sessions] * 5
