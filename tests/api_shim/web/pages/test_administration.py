@@ -277,6 +277,14 @@ def test_where_passwords_are_switched_off_none_is_set(office: Office) -> None:
     assert "Set a password" not in page
 
 
+def test_a_token_that_cannot_be_made_is_explained_and_what_was_chosen_is_kept(office: Office) -> None:
+    typed = {"description": "robot", "expires": "2020-01-31T18:00", "access": "read"}
+    answer = office.visitors.sends(f"{USERS}/{office.ids['user_id']}/tokens", **typed)
+    assert answer.status_code == 400
+    assert all(f'value="{typed[name]}"' in answer.text for name in ("description", "expires"))
+    assert '<option value="read" selected>' in answer.text
+
+
 def test_an_agent_is_offered_no_password_and_gets_none(office: Office) -> None:
     at = f"{USERS}/{office.origin.identity.add_user('helper', NOW, acts_for='subject').id}"
     page = text_in(office.visitors.sees(at))
