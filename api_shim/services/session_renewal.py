@@ -68,7 +68,10 @@ class SessionRenewal:
 
     def is_due(self, session: Session) -> bool:
         """Say whether a session has to be renewed, now or soon."""
-        return session.provider is not None and (session.renew_by is None or self._left(session) <= EARLY)
+        if session.provider is None:
+            return False
+        # Without a refresh token there is nothing to do before its hour is over.
+        return self._is_over(session) or (session.refresh_token is not None and self._left(session) <= EARLY)
 
     async def renew(self, session: Session) -> None:
         """Renew a session that is due, unless somebody else does.
@@ -169,8 +172,9 @@ def _claimed(session_id: UUID, now: datetime, tx: Transaction) -> tuple[Session 
 
 def _ended(session: Session, reason: str, now: datetime, tx: Transaction) -> None:
     """End a session, and record why if the provider has said so."""
-    there, [user] = tx.get(Session, id=session.id), tx.all(User, id=[session.user_id])
-    if there is None:
+    there, user = tx.get(Session, id=session.id), tx.get(User, id=session.user_id)
+    if there is None or user is None:
+        # Somebody else has ended it, or removed its user with it.
         return
     tx.remove(there)
     said: dict[str, Any] = {"issuer": session.provider, "reason": reason or NOT_RENEWABLE, "count": 1}

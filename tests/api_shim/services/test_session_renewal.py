@@ -154,6 +154,31 @@ def test_what_cannot_be_renewed_ends_with_its_hour(visit: Visit, gone: str) -> N
     assert visit.renewals() == 0
 
 
+def test_without_a_refresh_token_nothing_is_written_before_its_hour_is_over(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with visit.door.store.transaction() as tx:
+        tx.change(visit.session, refresh_token=None, seen=visit.clock.now + GOOD_FOR - MINUTE)
+
+    async def write(_tell: object) -> None:
+        raise AssertionError("It is not renewed, so nothing is written.")
+
+    monkeypatch.setattr(visit.door.store, "write", write)
+    assert visit.after(GOOD_FOR - MINUTE) == "alice"
+
+
+def test_whose_account_is_removed_while_the_provider_is_asked_is_out(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def renew(_refresh_token: str, _subject: str) -> Vouched:
+        visit.door.identity.remove_user("alice", visit.clock.now)
+        raise NotVouched("The identity provider does not vouch for this user (invalid_grant).")
+
+    monkeypatch.setattr(visit.provider, "renew", renew)
+    assert visit.after(EARLY) == "Unauthenticated"
+    assert visit.stored() == []
+
+
 def test_where_nothing_renews_sessions_it_is_over(visit: Visit) -> None:
     visit.sessions = Sessions(visit.door.store, visit.clock, _note, _sleep)
     assert visit.after(MINUTE) == "Unauthenticated"
