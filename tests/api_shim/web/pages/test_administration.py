@@ -23,6 +23,7 @@ from api_shim.settings import Settings, SignInRules, shown_settings
 from api_shim.store import Store
 from api_shim.web.pages import ROUTERS
 from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
+from api_shim.web.pages.visit import ZONE_COOKIE
 from approval_gate.policy import LAST_SUPERUSER, SIGNS_IN_AS_THEM, SUPERUSERS_ONLY
 from tests.api_shim.statements import statements
 from tests.api_shim.web.pages.visitors import Visitors, text_in
@@ -504,6 +505,10 @@ def test_the_audit_is_filtered_by_who_what_object_and_day(office: Office) -> Non
     nonsense = office.visitors.sees(f"{AUDIT}?act=nothing&since=9999-99-99&until=9999-12-31&before=x")
     assert nonsense.status_code == 200
     assert numbers(nonsense)
+    for zone in ("Europe/Berlin", "America/Los_Angeles"):
+        cookie = {"Cookie": f"{office.visitors._cookie('admin')['Cookie']}; {ZONE_COOKIE}={zone}"}
+        for query in ("since=0001-01-01", "until=0001-01-01", "since=9999-12-31", "until=9999-12-30"):
+            assert office.origin.ask("GET", f"{AUDIT}?{query}", None, headers=cookie).status_code == 200
 
 
 def test_the_audit_is_turned_over_to_its_beginning(office: Office) -> None:
