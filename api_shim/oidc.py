@@ -5,6 +5,7 @@
   once more, for providers change theirs.
 * What the provider says besides (``userinfo``) counts only for the subject that was signed.
 * Each call has a time limit. No redirect is followed, and nothing goes anywhere unencrypted but on this machine.
+* That it gives tokens is what vouches; an answer without them does not, whatever its status.
 * A refusal is ``NotVouched``; that the provider is away, or does not know us, is ``Unavailable``. What it answers is in
   no error but for the names of errors that the protocol has.
 """
@@ -29,7 +30,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.domain.identity_providers import Attempt, HalfRenewed, NotVouched, Vouched
 from api_shim.settings import ProviderSettings
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import Unavailable
@@ -124,13 +125,23 @@ class OidcProvider:
     async def renew(self, refresh_token: str, subject: str) -> Vouched:
         """Ask whether the provider still vouches for somebody; see ``IdentityProvider``."""
         how = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        async with self._asking() as client:
-            tokens = await self._tokens(client, how)
-            # It need not sign anything again; what it does sign has to be right.
-            signed = await self._signed(client, tokens, None) if tokens.get("id_token") else {"sub": subject}
-            if signed.get("sub") != subject:
-                raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
-            return await self._vouched(client, {"refresh_token": refresh_token, **tokens}, signed, subject)
+        tokens: Mapping[str, Any] = {}
+        try:
+            async with self._asking() as client:
+                tokens = await self._tokens(client, how)
+                return await self._vouched_again(client, {"refresh_token": refresh_token, **tokens}, subject)
+        except Unavailable as error:
+            if (rotated := _text(tokens, "refresh_token")) and rotated != refresh_token:
+                raise HalfRenewed(error.detail, rotated) from error
+            raise
+
+    async def _vouched_again(self, client: httpx.AsyncClient, tokens: Mapping[str, Any], subject: str) -> Vouched:
+        """Return what the provider says of somebody with the tokens of a renewal."""
+        # It need not sign anything again; what it does sign has to be right.
+        signed = await self._signed(client, tokens, None) if tokens.get("id_token") else {"sub": subject}
+        if signed.get("sub") != subject:
+            raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
+        return await self._vouched(client, tokens, signed, subject)
 
     async def leave(self, back: str) -> str:
         """Return the address at which a browser signs out there too; see ``IdentityProvider``."""
@@ -184,7 +195,15 @@ class OidcProvider:
         answer = await client.post(_endpoint(metadata, "token_endpoint"), headers=JSON, **signed)
         if answer.status_code in {400, 401, 403}:
             raise self._refusal(answer)
-        return self._content(answer)
+        tokens = self._content(answer)
+        if tokens.get("error") is not None:
+            # Some refuse with the status of a success.
+            raise self._refusal(answer)
+        if not _text(tokens, "access_token"):
+            # RFC 6749, section 5.1: what has none gives nothing.
+            logger.warning("The identity provider %s has given no access token.", self.issuer)
+            raise Unavailable(f"The identity provider ({self.name}) does not answer as it should.")
+        return tokens
 
     def _refusal(self, answer: httpx.Response) -> NotVouched | Unavailable:
         """Return what it means that the provider has refused."""
@@ -245,17 +264,24 @@ class OidcProvider:
         said = {**signed, **await self._besides(client, tokens)}
         if said["sub"] != subject:
             raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
-        groups = said.get(self._told.groups_claim)
-        listed = groups if isinstance(groups, list) else [groups]
         given = tokens.get("refresh_token")
         return Vouched(
             subject=subject,
             username=_text(said, self._told.username_claim),
             name=_text(said, "name")[:LONGEST],
             mail=_text(said, "email")[:LONGEST],
-            groups=frozenset(each for each in listed if isinstance(each, str)),
+            groups=self._groups(said, is_signed=bool(tokens.get("id_token"))),
             refresh_token=given if isinstance(given, str) and given else None,
         )
+
+    def _groups(self, said: Mapping[str, Any], *, is_signed: bool) -> frozenset[str] | None:
+        """Return the groups that the provider says; None if it has signed nothing, and says nothing of them besides."""
+        claim = self._told.groups_claim
+        if claim not in said and not is_signed:
+            return None
+        groups = said.get(claim)
+        listed = groups if isinstance(groups, list) else [groups]
+        return frozenset(each for each in listed if isinstance(each, str))
 
     async def _besides(self, client: httpx.AsyncClient, tokens: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what the provider says of whoever an access token is of; nothing if it has no place for that."""

@@ -341,7 +341,8 @@ NO_DRY_RUN_BY_AGENTS = (
     "`dryrun`, which is asked about first."
 )
 NOT_AN_AGENT = (
-    "An agent asks for a person: it cannot be bound to an automation, inherit, or be a superuser or a worker."
+    "An agent asks for a person: it cannot be bound to an automation, inherit, sign in to the pages, or be a superuser "
+    "or a worker."
 )
 
 
@@ -358,7 +359,7 @@ def requests_as_agent(*, person: Actor | None, job: Attributes | None = None) ->
 
 
 def may_be_more(*, agent: bool) -> Verdict:
-    """Say whether an account may become a superuser's or a worker's, or own what somebody leaves.
+    """Say whether an account may become a superuser's or a worker's, own what somebody leaves, or have a password.
 
     Args:
         agent: whether it is an agent's.

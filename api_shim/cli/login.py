@@ -32,6 +32,7 @@ PATIENCE = 300
 DONE = b"<!doctype html><title>signoff</title><p>You can close this window and go back to the command line."
 NOT_OURS = b"<!doctype html><title>signoff</title><p>This is not the answer that is waited for."
 LONGEST_NAME = 100
+STILL_KEPT = "The token may still be good, and is kept: run signoff logout again."
 
 
 class Waiting(HTTPServer):
@@ -118,7 +119,7 @@ def login(
 
 
 def logout(url: Url = "http://127.0.0.1:4200", insecure: Insecure = False) -> None:
-    """Revoke the token that `signoff login` has got, and forget it.
+    """Revoke the token that `signoff login` has got, and forget it; it is kept if the server cannot be reached.
 
     Example: signoff logout --url https://signoff.example.com
     """
@@ -128,15 +129,17 @@ def logout(url: Url = "http://127.0.0.1:4200", insecure: Insecure = False) -> No
     if kept is None:
         say("You are not signed in there.")
         return
-    forget_login(str(address))
+    said = "Signed out."
     if kept.expires > utc_now():
         try:
             _asked(address, kept.key, "DELETE", f"/api/users/tokens/{kept.id}/")
         except (Forbidden, NotFound):
-            # It has ended already.
-            say("Signed out; the token had ended already.")
-            return
-    say("Signed out.")
+            said = "Signed out; the token had ended already."
+        except Unavailable as error:
+            # Nobody could revoke a token that only its file knew.
+            raise Unavailable(f"{error} {STILL_KEPT}") from error
+    forget_login(str(address))
+    say(said)
 
 
 def _exchanged(address: httpx.URL, sent: dict[str, str]) -> Login:

@@ -12,11 +12,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from approval_gate.errors import GateError
+from approval_gate.errors import GateError, Unavailable
 
 
 class NotVouched(GateError):
     """The provider does not vouch for somebody, or not in a way that can be trusted."""
+
+
+class HalfRenewed(Unavailable):
+    """The provider has given another refresh token, and then was away; the one before may be good no more.
+
+    Args:
+        detail: one sentence for the caller.
+        refresh_token: the other one; in no text of the error.
+    """
+
+    def __init__(self, detail: object, refresh_token: str) -> None:
+        super().__init__(detail)
+        self.refresh_token = refresh_token
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +56,8 @@ class Vouched:
         username: what a new account of theirs is to be called; empty if it does not say.
         name: what people call them.
         mail: their mail address.
-        groups: the names of the groups that they are in there.
+        groups: the names of the groups that they are in there; None if it says nothing of that, nor of what they are
+            called, as a renewal may.
         refresh_token: what it will vouch for them again for; None if it gives none.
     """
 
@@ -51,7 +65,7 @@ class Vouched:
     username: str = ""
     name: str = ""
     mail: str = ""
-    groups: frozenset[str] = frozenset()
+    groups: frozenset[str] | None = frozenset()
     refresh_token: str | None = field(default=None, repr=False)
 
 
@@ -86,6 +100,7 @@ class IdentityProvider(Protocol):
 
         Raises:
             NotVouched: it does not.
+            HalfRenewed: it has given another refresh token, but does not answer what else it is asked.
             Unavailable: it does not answer.
         """
 

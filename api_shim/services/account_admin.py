@@ -235,10 +235,12 @@ class AccountAdmin:
         Raises:
             NotFound: there is no such user.
             Invalid: it is too short or too long.
+            Conflict: it is an agent's account.
         """
         hashed = hash_password(password)
         with self._store.transaction() as tx:
             user = _locked(tx, username)
+            policy.enforce(policy.may_be_more(agent=user.is_agent), ObjectType.USER)
             replace_password(tx, user, hashed, now, self._by)
 
     def link(self, username: str, issuer: str, subject: str, now: datetime) -> None:

@@ -266,6 +266,7 @@ class Accounts:
             Forbidden: they may change none, or not this one, or not sign in as them, or they use a token that ends.
             NotFound: there is none, or none that they may see.
             Invalid: it is too short or too long.
+            Conflict: it is an agent's account.
         """
         policy.enforce(policy.check_type(actor, Action.CHANGE, kind), kind)
         try:
@@ -355,6 +356,7 @@ def _set_password(desk: _Desk, by: Mapping[str, Any], hashed: str, tx: Transacti
     }
     ends = _end_of(_line_of(tx, desk.actor))
     policy.enforce(policy.may_set_password(desk.actor, user.id, token, ends=ends), USER)
+    policy.enforce(policy.may_be_more(agent=user.is_agent), USER)
     replace_password(tx, user, hashed, desk.now, desk.actor)
     return user
 

@@ -108,12 +108,13 @@ class CommandLineSignIn:
         if user.is_agent:
             # It has a token that its person has given it, and grants itself none.
             raise Unauthenticated(NOT_GOOD)
+        latest = session.created + self._rules.longest
         called = "".join(each for each in machine if each.isprintable())
         token = Token(
             id=uuid4(),
             user_id=user.id,
             key_hash=hash_key(key),
-            expires=session.renew_by or session.created + self._rules.longest,
+            expires=min(session.renew_by or latest, latest),
             created=now,
             description=f"{MADE_FOR} on {called}"[:LONGEST_DESCRIPTION],
         )

@@ -8,6 +8,7 @@
   refused they are too if that name is another account's, is kept for one, or cannot be a name here.
 * What they are called at the provider later changes nothing here but what is shown.
 * Of the groups that the settings name, they are in those that the provider says, each time that it vouches for them.
+  Where it says nothing of groups, as a renewal may, they and what people call them stay as they are.
   Groups that the settings do not name, and rights that are given in other ways, are left as they are.
 * Whoever is refused is told one sentence, whatever the reason, so that nobody learns by it who has an account; the
   audit has the reason.
@@ -134,6 +135,9 @@ def follow(tx: Transaction, identity: Identity, vouched: Vouched, rules: SignInR
         rules: which of our groups those of the provider are.
         now: the current time.
     """
+    if vouched.groups is None:
+        tx.change(identity, seen=now)
+        return
     tx.change(identity, name=vouched.name, mail=vouched.mail, seen=now)
     ours = {group.name: group.id for group in tx.all(Group, name={*rules.groups.values()})} if rules.groups else {}
     told = {rules.groups[name] for name in vouched.groups & rules.groups.keys()}

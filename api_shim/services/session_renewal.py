@@ -8,6 +8,8 @@
 * Without a refresh token, or at another provider than the settings name now, a session ends with its hour.
 * Of several requests in one session, on whichever server, one renews it: providers may take a refresh token that is
   used twice for stolen. In an hour that is not over, the others do not wait.
+* A refresh token that the provider has given is kept, also where the rest of the renewal fails, or whoever asked has
+  gone meanwhile: the one before may be good no more.
 * With each renewal the groups follow that the provider says.
 """
 
@@ -23,9 +25,11 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import anyio
+
 from api_shim.domain.accounts import Identity, Session, User
 from api_shim.domain.audit import EventType, account_event
-from api_shim.domain.identity_providers import IdentityProvider, NotVouched, Vouched
+from api_shim.domain.identity_providers import HalfRenewed, IdentityProvider, NotVouched, Vouched
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.provider_accounts import follow
 from api_shim.settings import SignInRules
@@ -64,7 +68,10 @@ class SessionRenewal:
 
     def is_due(self, session: Session) -> bool:
         """Say whether a session has to be renewed, now or soon."""
-        return session.provider is not None and (session.renew_by is None or self._left(session) <= EARLY)
+        if session.provider is None:
+            return False
+        # Without a refresh token there is nothing to do before its hour is over.
+        return self._is_over(session) or (session.refresh_token is not None and self._left(session) <= EARLY)
 
     async def renew(self, session: Session) -> None:
         """Renew a session that is due, unless somebody else does.
@@ -80,15 +87,19 @@ class SessionRenewal:
         if turn.locked() and not self._is_over(session):
             return
         async with turn:
-            now = self._clock()
-            there, is_ours = await self._store.write(partial(_claimed, session.id, now))
-            if there is None:
-                raise Unauthenticated(SIGN_IN_AGAIN)
-            if is_ours and self.is_due(there):
-                await self._ask(there)
-            elif not is_ours:
-                # Another server renews it, or somebody has just failed to.
-                self._check_good(there)
+            # Whoever has asked may go meanwhile; what the provider gives is kept all the same.
+            with anyio.CancelScope(shield=True):
+                await self._take_turn(session)
+
+    async def _take_turn(self, session: Session) -> None:
+        there, is_ours = await self._store.write(partial(_claimed, session.id, self._clock()))
+        if there is None:
+            raise Unauthenticated(SIGN_IN_AGAIN)
+        if is_ours and self.is_due(there):
+            await self._ask(there)
+        elif not is_ours:
+            # Another server renews it, or somebody has just failed to.
+            self._check_good(there)
 
     def _left(self, session: Session) -> timedelta:
         return (session.renew_by or self._clock()) - self._clock()
@@ -115,7 +126,9 @@ class SessionRenewal:
         except NotVouched as error:
             await self._store.write(partial(_ended, session, str(error), self._clock()))
             raise Unauthenticated(SIGN_IN_AGAIN) from error
-        except Unavailable:
+        except Unavailable as error:
+            if isinstance(error, HalfRenewed):
+                await self._store.write(partial(self._rotate, session, error.refresh_token))
             self._check_good(session)
             return
         await self._store.write(partial(self._keep, session, vouched))
@@ -125,6 +138,11 @@ class SessionRenewal:
         with contextlib.suppress(Unavailable):
             return self._store.open_secret(session.id, session.refresh_token) if session.refresh_token else None
         return None
+
+    def _rotate(self, session: Session, refresh_token: str, tx: Transaction) -> None:
+        there = tx.get(Session, id=session.id, lock=True)
+        if there is not None:
+            tx.change(there, refresh_token=sealed(self._store, there, refresh_token).refresh_token)
 
     def _keep(self, session: Session, vouched: Vouched, tx: Transaction) -> None:
         now = self._clock()
@@ -154,8 +172,9 @@ def _claimed(session_id: UUID, now: datetime, tx: Transaction) -> tuple[Session 
 
 def _ended(session: Session, reason: str, now: datetime, tx: Transaction) -> None:
     """End a session, and record why if the provider has said so."""
-    there, [user] = tx.get(Session, id=session.id), tx.all(User, id=[session.user_id])
-    if there is None:
+    there, user = tx.get(Session, id=session.id), tx.get(User, id=session.user_id)
+    if there is None or user is None:
+        # Somebody else has ended it, or removed its user with it.
         return
     tx.remove(there)
     said: dict[str, Any] = {"issuer": session.provider, "reason": reason or NOT_RENEWABLE, "count": 1}

@@ -7,6 +7,7 @@
 * An unknown user name and a wrong password take equally long, and get the same message.
 * Where passwords are switched off, one account may still have one that is good (``SignInRules.break_glass``); it is
   slowed, counted and recorded as others are, and whoever tries others' learns nothing by that.
+* An agent signs in to no page, with whatever it has: it asks through the API for a person.
 * Each sign-in starts a new session with a new key; nothing that the browser sent before is reused.
 * Each sign-in, and each end of a session by its user, is recorded in the audit.
 * A user who is removed or deactivated, or whose token is removed after they signed in with it, is signed out.
@@ -192,8 +193,12 @@ class Sessions:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
 
-    async def look_up(self, key: str) -> Visitor:
+    async def look_up(self, key: str, *, renew: bool = True) -> Visitor:
         """Return the user who has the session with this key, without using it.
+
+        Args:
+            key: the key.
+            renew: whether it is renewed if that is due; who only ends a session need not wait for a provider.
 
         Raises:
             Unauthenticated: the session does not exist or has ended.
@@ -201,6 +206,8 @@ class Sessions:
         """
         look = partial(_visitor, key, self._clock(), self.rules)
         visitor = await self._store.read(look)
+        if not renew:
+            return visitor
         if visitor.session.provider is not None and self._renewal is None:
             raise Unauthenticated(SIGN_IN_FIRST)
         if self._renewal is None or not self._renewal.is_due(visitor.session):
@@ -283,7 +290,10 @@ def _end(key_hash: str, tx: Transaction) -> None:
 
 
 def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token:
-    return authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)[1]
+    actor, token = authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)
+    if actor.agent:
+        raise Unauthenticated(WRONG)
+    return token
 
 
 def _password_of(username: str, rules: SignInRules, tx: Transaction) -> Password | None:
@@ -296,7 +306,7 @@ def _password_of(username: str, rules: SignInRules, tx: Transaction) -> Password
 def may_have_password(user: User, rules: SignInRules) -> bool:
     """Say whether the password of a user is good."""
     is_kept = bool(rules.break_glass) and normal_form(rules.break_glass) == normal_form(user.username)
-    return rules.passwords or is_kept
+    return not user.is_agent and (rules.passwords or is_kept)
 
 
 def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Visitor:
@@ -305,7 +315,7 @@ def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Vi
     if session is None or not hmac.compare_digest(session.key_hash, hashed) or session.is_over(now, rules.longest):
         raise Unauthenticated(SIGN_IN_FIRST)
     user = tx.get(User, id=session.user_id)
-    if user is None or not user.is_active:
+    if user is None or not user.is_active or user.is_agent:
         raise Unauthenticated(SIGN_IN_FIRST)
     if session.by_password and not may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)

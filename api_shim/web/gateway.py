@@ -204,7 +204,9 @@ class Gateway:
 
     async def _visitor(self, scope: Scope) -> Actor | RunCaller:
         """Return the caller on Prefect's paths, by their session or else by their token."""
-        with contextlib.suppress(Unauthenticated):
+        # While an identity provider cannot vouch for the session, a token is as good as without a session.
+        away = (Unavailable,) if "authorization" in Headers(scope=scope) else ()
+        with contextlib.suppress(Unauthenticated, *away):
             return await self._in_session(scope)
         return await self._caller(scope)
 

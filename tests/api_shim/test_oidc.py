@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.domain.identity_providers import Attempt, HalfRenewed, NotVouched, Vouched
 from approval_gate.errors import Unavailable
 from tests.identity_provider import CLIENT, ISSUER, SECRET, Claims, Provider
 
@@ -55,7 +55,7 @@ def test_a_browser_is_sent_there_with_what_it_alone_has_and_nothing_that_it_must
 def test_who_has_signed_in_is_told_and_what_they_are_called(provider: Provider) -> None:
     vouched = finish(provider)
     said = (vouched.subject, vouched.username, vouched.name, vouched.mail, vouched.groups)
-    assert said == ("248", "alice", "Alice", "a@example.com", {"ops", "dev"})
+    assert said == ("248", "alice", "Alice", "a@example.com", frozenset({"ops", "dev"}))
     [form] = provider.forms()
     assert (form["code_verifier"], form["redirect_uri"]) == (ATTEMPT.verifier, BACK)
     assert vouched.refresh_token
@@ -144,7 +144,7 @@ def test_it_vouches_again_until_it_does_not(provider: Provider) -> None:
     assert token is not None
     provider.person("248", preferred_username="alice", groups="dev")
     vouched = asyncio.run(provider.adapter.renew(token, "248"))
-    assert (vouched.subject, vouched.groups, vouched.refresh_token) == ("248", {"dev"}, token)
+    assert (vouched.subject, vouched.groups, vouched.refresh_token) == ("248", frozenset({"dev"}), token)
     with pytest.raises(NotVouched, match="somebody else"):
         asyncio.run(provider.adapter.renew(token, "249"))
     provider.throw_out("248")
@@ -152,8 +152,55 @@ def test_it_vouches_again_until_it_does_not(provider: Provider) -> None:
         asyncio.run(provider.adapter.renew(token, "248"))
 
 
+def rotating(to: str, then: Callable[[httpx.Request, httpx.Response], httpx.Response]) -> Any:
+    """Have the provider give another refresh token, and answer what is asked after that in its own way."""
+
+    def answers(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if "token" in str(request.url):
+            return httpx.Response(200, json={**answer.json(), "refresh_token": to})
+        return then(request, answer)
+
+    return answers
+
+
+def away(request: httpx.Request, _answer: httpx.Response) -> httpx.Response:
+    raise httpx.ConnectError("Connection refused", request=request)
+
+
+def broken(_request: httpx.Request, _answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(500)
+
+
+@pytest.mark.parametrize("then", [away, broken])
+def test_a_refresh_token_is_not_lost_where_the_rest_of_a_renewal_fails(provider: Provider, then: Any) -> None:
+    token = finish(provider).refresh_token
+    assert token is not None
+    provider.answers = rotating("another refresh", then)
+    with pytest.raises(HalfRenewed) as failed:
+        asyncio.run(provider.adapter.renew(token, "248"))
+    assert failed.value.refresh_token == "another refresh"
+    assert "another refresh" not in f"{failed.value!r} {failed.value}"
+    provider.answers = rotating(token, then)
+    with pytest.raises(Unavailable) as same:
+        asyncio.run(provider.adapter.renew(token, "248"))
+    assert not isinstance(same.value, HalfRenewed)
+
+
 def answering(path: str, status: int, **said: Any) -> Callable[[httpx.Request, httpx.Response], httpx.Response]:
     return lambda request, answer: httpx.Response(status, json=said) if path in str(request.url) else answer
+
+
+EMPTY = [
+    pytest.param(answering("token", 200), Unavailable, "as it should", id="nothing"),
+    pytest.param(answering("token", 200, id_token="x.y"), Unavailable, "as it should", id="no access token"),
+    pytest.param(answering("token", 200, access_token=7), Unavailable, "as it should", id="no text"),
+    pytest.param(answering("token", 200, error="invalid_grant"), NotVouched, "invalid_grant", id="refused as if not"),
+    pytest.param(
+        answering("token", 200, error="access_denied", access_token="x"), NotVouched, "access_denied", id="both at once"
+    ),
+    pytest.param(answering("token", 200, error={}), Unavailable, "not accept", id="an error that is none"),
+]
+"""Answers with the status of a success that give nothing."""
 
 
 @pytest.mark.parametrize(
@@ -165,7 +212,8 @@ def answering(path: str, status: int, **said: Any) -> Callable[[httpx.Request, h
         pytest.param(answering("token", 500), Unavailable, "as it should", id="broken"),
         pytest.param(answering("token", 302), Unavailable, "as it should", id="a redirect"),
         pytest.param(answering("token", 200, access_token="x"), NotVouched, "no ID token", id="nothing signed"),
-        pytest.param(answering("token", 200, id_token="x.y"), NotVouched, "trusted", id="nonsense"),
+        pytest.param(answering("token", 200, access_token="x", id_token="x.y"), NotVouched, "trusted", id="nonsense"),
+        *EMPTY,
         pytest.param(answering("jwks", 200, keys="no"), NotVouched, "missing_key", id="no keys"),
         pytest.param(answering("userinfo", 401), NotVouched, "access_denied", id="refused besides"),
         pytest.param(answering("userinfo", 200, sub="249"), NotVouched, "somebody else", id="about another"),
@@ -181,6 +229,17 @@ def test_what_is_answered_otherwise_has_a_meaning(
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize(("answers", "error", "why"), EMPTY)
+def test_what_gives_nothing_does_not_vouch_again(
+    provider: Provider, answers: Any, error: type[Exception], why: str
+) -> None:
+    token = finish(provider).refresh_token
+    assert token is not None
+    provider.answers = answers
+    with pytest.raises(error, match=why):
+        asyncio.run(provider.adapter.renew(token, "248"))
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -194,6 +253,35 @@ def test_a_provider_that_is_not_as_it_should_be_is_not_used(provider: Provider, 
     provider.answers = answering("openid-configuration", 200, **metadata)
     with pytest.raises(Unavailable):
         begin(provider)
+
+
+@pytest.mark.parametrize(
+    ("besides", "groups"),
+    [
+        pytest.param({"sub": "248"}, None, id="it says nothing of groups"),
+        pytest.param({"sub": "248", "groups": []}, frozenset(), id="it says that they are in none"),
+        pytest.param({"sub": "248", "groups": ["ops"]}, frozenset({"ops"}), id="it says which"),
+    ],
+)
+def test_a_renewal_that_signs_nothing_says_of_groups_what_is_said_besides(
+    provider: Provider, besides: dict[str, Any], groups: frozenset[str] | None
+) -> None:
+    token = finish(provider).refresh_token
+    assert token is not None
+
+    def answers(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if "userinfo" in str(request.url):
+            return httpx.Response(200, json=besides)
+        said = {name: value for name, value in answer.json().items() if name != "id_token"}
+        return httpx.Response(answer.status_code, json=said)
+
+    provider.answers = answers
+    assert asyncio.run(provider.adapter.renew(token, "248")).groups == groups
+
+
+def test_who_signs_in_is_in_no_group_where_none_is_said(provider: Provider) -> None:
+    provider.person("248", preferred_username="alice")
+    assert finish(provider).groups == frozenset()
 
 
 def test_a_provider_that_is_away_is_away(provider: Provider) -> None:

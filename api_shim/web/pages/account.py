@@ -102,6 +102,11 @@ async def end_session(session_id: UUID, here: Here, _form: Posted) -> Response:
     return await here.go(SIGN_IN if session_id == here.session.id else HOME, "The session is ended.")
 
 
+def typed_token(form: FormData) -> dict[str, str]:
+    """Return what was typed into the form of a token, to show it again."""
+    return {name: text_of(form, name) for name in ("description", "expires", "access")}
+
+
 def token_fields(form: FormData, zone: str) -> dict[str, Any]:
     """Return what a form asks for in a token.
 
@@ -175,7 +180,7 @@ async def _page(
         zone=here.zone,
         faults={"password": {}, "token": {}} | ({of: faults_in([error.detail], LABELS)} if error is not None else {}),
         labels=LABELS,
-        typed={name: text_of(typed, name) for name in ("description", "expires", "access")} if typed else {},
+        typed=typed_token(typed) if typed else {},
     )
     answer.headers.update(headers_of(error) if error is not None else {})
     return answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -101,8 +101,9 @@ def _conditions(asked: Mapping[str, str], zone: str) -> list[Condition]:
 
 
 def _day(text: str, zone: str, days: int) -> datetime | None:
-    """Return when a day begins, or so many days later; None for what is no day."""
+    """Return when a day begins, or so many days later; None for what is no day, or out of reach in UTC."""
     try:
-        return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time(), ZoneInfo(zone))
+        day = datetime.combine(date.fromisoformat(text) + timedelta(days=days), time(), ZoneInfo(zone))
+        return day.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

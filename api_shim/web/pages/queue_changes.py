@@ -21,6 +21,7 @@ from api_shim.services.authentication import Unauthenticated
 from api_shim.services.queue_watch import Watcher
 from api_shim.web.credentials import session_cookie
 from api_shim.web.pages.visit import Here, Visit
+from approval_gate.errors import Unavailable
 
 router = APIRouter(prefix="/signoff/approval-queue/changes")
 EVENTS = "text/event-stream"
@@ -70,6 +71,9 @@ async def _events(here: Visit, watcher: Watcher) -> AsyncIterator[str]:
         except Unauthenticated:
             # A browser that were only cut off would come again and again.
             yield OVER
+            return
+        except Unavailable:
+            # Nobody can say now whether the session goes on; the browser comes again by itself.
             return
         if watcher.over:
             # The server stops: the browser comes again by itself when it is back.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -31,6 +31,8 @@ SEARCHED = 5_000
 SAVED = 20_000
 """How many lines are saved as text at most."""
 MORE = "… The log has more lines."
+FIRST_YEAR = 1970
+"""Before it nothing was logged."""
 OVERLAP = timedelta(seconds=3)
 """How far back who follows asks again, for lines that arrive late."""
 FAILURE = 35
@@ -217,8 +219,10 @@ def _least(asked: Mapping[str, str]) -> int:
 
 
 def _moment(text: str) -> datetime | None:
+    """Return a moment in UTC; None for what is none, or before there was anything to log."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        told = datetime.fromisoformat(text)
+        moment = told.astimezone(UTC) if told.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
+    return moment if moment is not None and moment.year >= FIRST_YEAR else None

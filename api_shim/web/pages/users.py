@@ -23,7 +23,7 @@ from api_shim.services.given_approvals import told as told_approvals
 from api_shim.services.sessions import may_have_password
 from api_shim.store import Listing
 from api_shim.web.pages.account import LABELS as TOKEN_LABELS
-from api_shim.web.pages.account import REVOKED, revocation, token_fields
+from api_shim.web.pages.account import REVOKED, revocation, token_fields, typed_token
 from api_shim.web.pages.administration import asked_page, refused, section_router, show, told
 from api_shim.web.pages.lists import versions_in
 from api_shim.web.pages.permission_text import granted
@@ -215,7 +215,7 @@ async def _page(
         sees_permissions=here.actor.may(Action.VIEW, ObjectType.PERMISSION),
         tokens=await _tokens(here, user_id),
         typed=typed_in(form) if form is not None and of == "user" else at_first,
-        typed_token={name: text_of(form, name) for name in TOKEN_LABELS} if form is not None and of == "token" else {},
+        typed_token=typed_token(form) if form is not None and of == "token" else {},
         value=first,
         faults=refused(error, LABELS, of, FORMS),
         labels=LABELS,

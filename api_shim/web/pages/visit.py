@@ -1,6 +1,7 @@
 """One visit to a page: the signed-in user, the submitted form, the rendered page and the redirect.
 
 * Visitors without a session are redirected to the sign-in page and back afterwards, never to another origin.
+* While an identity provider that has to vouch for a visitor is away, they can sign out, and sign in otherwise.
 * A form without the CSRF token of the session is refused before its fields are read.
 * A form that acts on a scheduled job sends the version that its page showed; without one it matches none.
 * Times are told in the time zone that the visitor prefers, else in that of their browser, else in UTC.
@@ -45,6 +46,7 @@ logger = logging.getLogger("signoff")
 
 HOME = "/signoff/jobs"
 SIGN_IN = "/signoff/sign-in"
+SIGN_OUT = "/signoff/sign-out"
 OUT_OF_DATE = "This form has expired. Reload the page and try again."
 UNSHOWN = "none"
 """The version that a form names without having one; it matches no scheduled job."""
@@ -185,10 +187,18 @@ async def counted(request: Request) -> Visitor | None:
 
 async def _visitor(request: Request, key: str) -> Visitor | None:
     sessions: Sessions = request.app.state.sessions
+    path = request.url.path
     try:
+        if path == SIGN_OUT:
+            return await sessions.look_up(key, renew=False)
         return await sessions.resume(key)
     except Unauthenticated:
         return None
+    except Unavailable:
+        # Who cannot go on with their session can still sign in, in another way.
+        if path == SIGN_IN or path.startswith(f"{SIGN_IN}/"):
+            return None
+        raise
 
 
 async def visit(request: Request, visitor: Annotated[Visitor | None, Depends(counted)]) -> Visit:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from api_shim.cli.kept_logins import ENDED, logins_file
+from api_shim.cli.login import STILL_KEPT
 from api_shim.keys import challenge_of
 from tests.api_shim.cli.conftest import Run, Told
 
@@ -130,6 +131,17 @@ def test_who_signs_out_has_their_token_revoked_and_forgotten(
     assert KEY not in logins_file().read_text()
     assert signoff("logout").out == "You are not signed in there.\n"
     assert "SIGNOFF_TOKEN" in signoff("queue").refusal
+
+
+def test_a_token_that_could_not_be_revoked_is_kept_until_it_is(signoff: Run, server: Told, browser: Browser) -> None:
+    server.body = given()
+    signoff("login")
+    server.status, server.body = 503, {"detail": "The store cannot be written."}
+    assert signoff("logout").refusal.endswith(f"The store cannot be written. {STILL_KEPT}")
+    assert KEY in logins_file().read_text()
+    server.status = 204
+    assert signoff("logout").out == "Signed out.\n"
+    assert KEY not in logins_file().read_text()
 
 
 def test_a_server_that_refuses_is_one_sentence(signoff: Run, server: Told, browser: Browser) -> None:

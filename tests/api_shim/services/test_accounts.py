@@ -48,6 +48,7 @@ from approval_gate.model import Action, Actor, Grant, ObjectType
 from approval_gate.policy import (
     LAST_SUPERUSER,
     NO_PERMISSION,
+    NOT_AN_AGENT,
     OUTLASTS,
     OWN_PASSWORD,
     PASSWORD_OUTLASTS,
@@ -939,11 +940,17 @@ SETS = (grant(USER, VIEW, CHANGE), grant(TOKEN, ADD))
             "No User matches the given query.",
             id="one whom they may not see",
         ),
+        pytest.param(lambda place: place.actor("root"), "helper", Conflict, NOT_AN_AGENT, id="an agent's"),
+        pytest.param(
+            lambda place: place.actor("alice", SETS[0]), "helper", Forbidden, SIGNS_IN_AS_THEM, id="an agent's, neither"
+        ),
     ],
 )
 def test_who_may_set_a_password(
     place: Place, who: Callable[[Place], Actor], whose: str, error: type[GateError] | None, told: str
 ) -> None:
+    if whose == "helper":
+        place.identity.add_user(whose, NOW, acts_for="bob")
     actor = who(place)
     before = place.rows()
     if error is None:

@@ -103,6 +103,14 @@ def test_where_a_provider_vouches_it_lasts_no_longer_than_that_is_good(desk: Des
     assert [token.expires for token in desk.tokens()] == [NOW + timedelta(minutes=40)]
 
 
+def test_where_a_provider_vouches_for_longer_it_lasts_no_longer_than_the_session(desk: Desk) -> None:
+    code = desk.code()
+    begun, ends = NOW - timedelta(hours=11, minutes=50), NOW + timedelta(minutes=10)
+    desk.change_session(provider="https://login.example.com", created=begun, renew_by=NOW + timedelta(minutes=40))
+    desk.exchange(code)
+    assert [token.expires for token in desk.tokens()] == [ends]
+
+
 def test_what_a_token_has_started_belongs_to_that_token(desk: Desk) -> None:
     reader = desk.visitors.reader("alice")
     told = desk.exchange(desk.code(reader)).json()

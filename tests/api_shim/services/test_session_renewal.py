@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from api_shim.domain.accounts import Identity, Session
-from api_shim.domain.identity_providers import NotVouched, Vouched
+from api_shim.domain.identity_providers import HalfRenewed, NotVouched, Vouched
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.session_renewal import EARLY, GOOD_FOR, TAKES, SessionRenewal
 from api_shim.services.sessions import Sessions
@@ -104,6 +105,37 @@ def test_while_the_provider_is_away_it_goes_on_until_its_hour_is_over_and_then_w
     assert visit.after(TAKES) == "alice"
 
 
+@pytest.mark.parametrize("passed", [EARLY, GOOD_FOR])
+def test_a_refresh_token_is_kept_where_the_rest_of_a_renewal_fails(visit: Visit, passed: timedelta) -> None:
+    visit.provider.says = HalfRenewed("Away.", "another refresh")
+    assert visit.after(passed) == ("alice" if passed < GOOD_FOR else "Unavailable")
+    assert visit.stored()[0].renew_by == visit.session.renew_by
+    visit.provider.says = ALICE
+    assert visit.after(TAKES) == "alice"
+    assert visit.provider.asked == [("secret refresh", "248"), ("another refresh", "248")]
+
+
+def test_a_renewal_is_finished_though_whoever_asked_has_gone(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit.clock.now += GOOD_FOR
+
+    async def asks() -> None:
+        with anyio.CancelScope() as request:
+
+            async def renew(_refresh_token: str, _subject: str) -> Vouched:
+                request.cancel()
+                await anyio.lowlevel.checkpoint()
+                return Vouched(subject="248", refresh_token="another refresh")
+
+            monkeypatch.setattr(visit.provider, "renew", renew)
+            await visit.sessions.resume(visit.key)
+        assert request.cancelled_caught
+
+    asyncio.run(asks())
+    [session] = visit.stored()
+    assert session.renew_by == visit.clock.now + GOOD_FOR
+    assert visit.door.store.open_secret(session.id, str(session.refresh_token)) == "another refresh"
+
+
 @pytest.mark.parametrize("gone", ["no refresh token", "another provider", "no provider", "another key"])
 def test_what_cannot_be_renewed_ends_with_its_hour(visit: Visit, gone: str) -> None:
     if gone == "no refresh token":
@@ -120,6 +152,31 @@ def test_what_cannot_be_renewed_ends_with_its_hour(visit: Visit, gone: str) -> N
     assert visit.after(GOOD_FOR - MINUTE) == "alice"
     assert visit.after(MINUTE + TAKES) == "Unauthenticated"
     assert visit.renewals() == 0
+
+
+def test_without_a_refresh_token_nothing_is_written_before_its_hour_is_over(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with visit.door.store.transaction() as tx:
+        tx.change(visit.session, refresh_token=None, seen=visit.clock.now + GOOD_FOR - MINUTE)
+
+    async def write(_tell: object) -> None:
+        raise AssertionError("It is not renewed, so nothing is written.")
+
+    monkeypatch.setattr(visit.door.store, "write", write)
+    assert visit.after(GOOD_FOR - MINUTE) == "alice"
+
+
+def test_whose_account_is_removed_while_the_provider_is_asked_is_out(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def renew(_refresh_token: str, _subject: str) -> Vouched:
+        visit.door.identity.remove_user("alice", visit.clock.now)
+        raise NotVouched("The identity provider does not vouch for this user (invalid_grant).")
+
+    monkeypatch.setattr(visit.provider, "renew", renew)
+    assert visit.after(EARLY) == "Unauthenticated"
+    assert visit.stored() == []
 
 
 def test_where_nothing_renews_sessions_it_is_over(visit: Visit) -> None:
@@ -152,6 +209,17 @@ def test_groups_follow_with_each_renewal(visit: Visit) -> None:
         visit.provider.says = Vouched(subject="248", groups=frozenset(said), refresh_token="r")
         assert visit.after(EARLY) == "alice"
         assert visit.door.groups() == there
+
+
+def test_what_a_renewal_says_nothing_of_stays_as_it_is(visit: Visit) -> None:
+    visit.door.identity.add_group("Network", visit.clock.now)
+    visit.door.identity.set_member("Network", "alice", visit.clock.now, member=True)
+    visit.sessions = visit.server(groups={"netops": "Network"})
+    visit.provider.says = Vouched(subject="248", groups=None, refresh_token="r")
+    assert visit.after(EARLY) == "alice"
+    [identity] = visit.door.all(Identity)
+    assert (identity.name, identity.mail, identity.seen) == ("Alice", "a@example.com", visit.clock.now)
+    assert visit.door.groups() == {"Network"}
 
 
 def test_of_many_requests_at_once_one_renews_it(visit: Visit) -> None:

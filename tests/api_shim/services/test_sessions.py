@@ -16,7 +16,7 @@ from api_shim.services.authentication import Unauthenticated, hash_key
 from api_shim.services.sessions import WRONG, Sessions, Visitor
 from api_shim.settings import SignInRules
 from api_shim.store import Store
-from approval_gate.errors import Invalid, NotFound, TooManyAttempts
+from approval_gate.errors import Conflict, Invalid, NotFound, TooManyAttempts
 from tests.conftest import Clock
 from tests.factories import administering
 
@@ -194,6 +194,29 @@ def test_who_is_deactivated_or_whose_token_has_expired_cannot_sign_in(door: Door
     door.clock.forward(days=1)
     assert door.refused("alice", key) == WRONG
     door.change_user("alice", is_active=False)
+    assert door.refused("alice", PASSWORD) == WRONG
+
+
+@pytest.mark.parametrize("with_name", ["helper", ""])
+def test_an_agent_signs_in_with_nothing_and_has_no_password(door: Door, with_name: str) -> None:
+    door.user()
+    door.identity.add_user("helper", door.clock.now, acts_for="alice")
+    key = door.identity.add_token("helper", door.clock.now)
+    assert door.refused(with_name, key) == WRONG
+    with pytest.raises(Conflict, match="An agent asks for a person"):
+        door.identity.set_password("helper", PASSWORD, door.clock.now)
+    assert door.refused("helper", PASSWORD) == WRONG
+    assert (door.stored(), door.noted) == ([], [])
+
+
+@pytest.mark.parametrize("with_token", [True, False], ids=["by a token", "by a password"])
+def test_what_an_agent_had_before_is_good_no_more(door: Door, with_token: bool) -> None:
+    door.user()
+    key = door.enter("alice", door.identity.add_token("alice", door.clock.now) if with_token else PASSWORD)
+    door.change_user("alice", is_agent=True)
+    assert not door.is_in(key)
+    assert door.refused("alice", PASSWORD) == WRONG
+    door.sessions.rules = SignInRules(passwords=False, break_glass="alice")
     assert door.refused("alice", PASSWORD) == WRONG
 
 

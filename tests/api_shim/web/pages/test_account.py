@@ -109,8 +109,9 @@ def test_a_token_that_cannot_be_made_is_explained_and_what_was_typed_is_kept(
     visitors: Visitors, form: dict[str, str], told: str
 ) -> None:
     before = tokens_of(visitors, "alice")
-    answer = visitors.sends(f"{HOME}/tokens", "alice", **form)
+    answer = visitors.sends(f"{HOME}/tokens", "alice", access="read", **form)
     assert answer.status_code == 400
+    assert '<option value="read" selected>' in answer.text
     assert told in text_in(answer)
     assert all(f'value="{typed}"' in answer.text for typed in form.values())
     assert "<details open>" in answer.text

@@ -23,6 +23,7 @@ from api_shim.settings import Settings, SignInRules, shown_settings
 from api_shim.store import Store
 from api_shim.web.pages import ROUTERS
 from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
+from api_shim.web.pages.visit import ZONE_COOKIE
 from approval_gate.policy import LAST_SUPERUSER, SIGNS_IN_AS_THEM, SUPERUSERS_ONLY
 from tests.api_shim.statements import statements
 from tests.api_shim.web.pages.visitors import Visitors, text_in
@@ -277,6 +278,23 @@ def test_where_passwords_are_switched_off_none_is_set(office: Office) -> None:
     assert "Set a password" not in page
 
 
+def test_a_token_that_cannot_be_made_is_explained_and_what_was_chosen_is_kept(office: Office) -> None:
+    typed = {"description": "robot", "expires": "2020-01-31T18:00", "access": "read"}
+    answer = office.visitors.sends(f"{USERS}/{office.ids['user_id']}/tokens", **typed)
+    assert answer.status_code == 400
+    assert all(f'value="{typed[name]}"' in answer.text for name in ("description", "expires"))
+    assert '<option value="read" selected>' in answer.text
+
+
+def test_an_agent_is_offered_no_password_and_gets_none(office: Office) -> None:
+    at = f"{USERS}/{office.origin.identity.add_user('helper', NOW, acts_for='subject').id}"
+    page = text_in(office.visitors.sees(at))
+    assert "signs in to no page" in page
+    assert "Set a password" not in page
+    answer = office.visitors.sends(f"{at}/password", password=NEW_PASSWORD)
+    assert (answer.status_code, "An agent asks for a person" in text_in(answer)) == (409, True)
+
+
 def test_only_superusers_touch_superusers(office: Office) -> None:
     office.visitors.person("clerk", (USER, "view add change delete", None), (TOKEN, "view add change delete", None))
     at = f"{USERS}/{office.visitors.admin.id}"
@@ -487,6 +505,10 @@ def test_the_audit_is_filtered_by_who_what_object_and_day(office: Office) -> Non
     nonsense = office.visitors.sees(f"{AUDIT}?act=nothing&since=9999-99-99&until=9999-12-31&before=x")
     assert nonsense.status_code == 200
     assert numbers(nonsense)
+    for zone in ("Europe/Berlin", "America/Los_Angeles"):
+        cookie = {"Cookie": f"{office.visitors._cookie('admin')['Cookie']}; {ZONE_COOKIE}={zone}"}
+        for query in ("since=0001-01-01", "until=0001-01-01", "since=9999-12-31", "until=9999-12-30"):
+            assert office.origin.ask("GET", f"{AUDIT}?{query}", None, headers=cookie).status_code == 200
 
 
 def test_the_audit_is_turned_over_to_its_beginning(office: Office) -> None:

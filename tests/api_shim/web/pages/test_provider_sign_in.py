@@ -174,6 +174,45 @@ def test_while_the_provider_is_away_that_is_said(street: Street, when: str) -> N
     assert street.refusals() == []
 
 
+@pytest.fixture
+def overdue(street: Street, clock: Clock) -> Street:
+    """Somebody whose session has to be renewed, while the provider is away."""
+    answer = street.ask(BACK, **street.goes())
+    street.cookie = f"{SESSION}={cookie_in(answer, SESSION)}"
+    clock.forward(hours=2)
+    street.provider.away = True
+    assert street.ask("/signoff/account").status_code == 503
+    return street
+
+
+def test_while_the_provider_is_away_who_has_a_session_there_can_sign_in_otherwise(overdue: Street) -> None:
+    street, name, form_cookie = overdue, "root", "signoff_sign_in"
+    street.origin.user(name)
+    page = street.ask("/signoff/sign-in")
+    assert page.status_code == 200
+    [csrf] = re.findall(r'name="csrf" value="([^"]+)"', page.text)
+    cookies = {"Cookie": f"{street.cookie}; {form_cookie}={cookie_in(page, form_cookie)}"}
+    sent = {"csrf": csrf, "username": name, "secret": street.origin.keys[name]}
+    answer = street.origin.ask("POST", "/signoff/sign-in", None, headers=cookies, data=sent)
+    assert (answer.status_code, len(street.sessions())) == (303, 1)
+    street.cookie = f"{SESSION}={cookie_in(answer, SESSION)}"
+    assert street.ask("/signoff/account").status_code == 200
+
+
+def test_while_the_provider_is_away_who_has_a_session_there_can_sign_out(overdue: Street) -> None:
+    [session] = overdue.sessions()
+    how = {"headers": {"Cookie": overdue.cookie}, "data": {"csrf": session.csrf}}
+    assert overdue.origin.ask("POST", "/signoff/sign-out", None, **how).headers["location"] == OUT
+    assert overdue.sessions() == []
+
+
+def test_while_the_provider_is_away_a_token_is_good_beside_a_session_from_there(overdue: Street) -> None:
+    overdue.origin.user("root")
+    cookie = {"Cookie": overdue.cookie}
+    asked = [overdue.origin.ask("GET", "/api/flows/", who, headers=cookie).status_code for who in (None, "root")]
+    assert asked == [503, 200]
+
+
 def test_where_there_is_no_provider_there_are_none_of_its_pages(sqlite_store: Store, clock: Clock) -> None:
     street = Street(sqlite_store, clock, provider=False)
     assert [street.ask(path).status_code for path in (GO, BACK, OUT)] == [404] * 3

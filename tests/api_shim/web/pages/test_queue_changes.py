@@ -13,6 +13,7 @@ from api_shim.domain.accounts import COOKIE
 from api_shim.services import queue_watch
 from api_shim.store import Store
 from api_shim.web.pages.queue_changes import OVER
+from approval_gate.errors import Unavailable
 from tests.api_shim.origin import Origin
 from tests.api_shim.web.pages.test_approval_queue import QUEUE, Desk
 from tests.conftest import Clock
@@ -105,6 +106,25 @@ def test_a_stream_ends_with_its_session_and_says_so(desk: Desk) -> None:
         assert await listener.next() == OVER
 
     while_listening(desk, listens)
+
+
+def test_a_stream_ends_while_nobody_can_say_whether_its_session_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_key: str) -> None:
+        raise Unavailable("Away.")
+
+    async def ends() -> list[str]:
+        listener = Listener(desk, "bob")
+        listening = asyncio.create_task(listener.listen())
+        sent = [await listener.next()]
+        monkeypatch.setattr(desk.origin.sessions, "look_up", away)
+        desk.asks("a")
+        await desk.origin.watch.tick()
+        await asyncio.wait_for(listening, 30)
+        return sent + [listener.sent.get_nowait() for _ in range(listener.sent.qsize())]
+
+    assert asyncio.run(ends()) == [told(0, 0)]
 
 
 def test_a_stream_ends_with_the_server_so_that_the_browser_comes_again(desk: Desk) -> None:

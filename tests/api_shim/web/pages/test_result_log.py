@@ -99,7 +99,8 @@ def test_who_follows_is_given_what_came_since(visitor: Visitor) -> None:
     assert ("data-final" in news.text, "<html" in news.text) == (True, False)
     assert shown(visitor.sees(result.id, f"/follow?level=error&since={since}")) == [3]
     assert shown(visitor.sees(result.id, f"/follow?text=LINE+4&since={since}")) == [4]
-    for nothing in ("", "nonsense", "2030-01-01"):
+    far = ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01")
+    for nothing in ("", "nonsense", "2030-01-01", *map(quote, far)):
         assert shown(visitor.sees(result.id, f"/follow?since={nothing}")) == list(range(5))
     assert visitor.origin.engine.log_parts[-1].limit == LINES
 
