@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api_shim.domain.accounts import COOKIE
-from api_shim.domain.identity_providers import NotVouched
+from api_shim.domain.identity_providers import HalfRenewed, NotVouched
 from api_shim.services.approvals import Approvals
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.provider_accounts import NotLetIn
@@ -50,7 +50,7 @@ def test_every_kind_of_error_has_a_status() -> None:
     # A name that is taken is told by whoever has asked for it. What is outdated is a conflict, but for If-Match; what
     # another server has locked is unavailable. Whom a provider does not vouch for is not signed in, which is told by
     # whoever has asked it.
-    of_others = {errors.Outdated, HeldElsewhere, Duplicate, NotVouched, NotLetIn}
+    of_others = {errors.Outdated, HeldElsewhere, Duplicate, NotVouched, NotLetIn, HalfRenewed}
     listed = {*kinds(errors.GateError)} - {errors.GateError} - of_others
     assert listed == {*TABLE}
     assert status_of(HeldElsewhere("Another server is at it.")) == 503
