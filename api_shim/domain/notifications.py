@@ -295,11 +295,14 @@ class Sender(Protocol):
         """
 
     def send(self, way: Way, address: str, message: Message) -> None:
-        """Send a message; it takes a few seconds at most.
+        """Send a message; it takes half a minute at most.
 
         Raises:
             Undeliverable: it could not be delivered.
         """
+
+    def stop(self) -> None:
+        """Have what is being sent now fail soon, as the server ends."""
 
 
 TOPICS: Mapping[Topic, str] = {
