@@ -46,6 +46,9 @@ NO_SERVICE = (
 )
 BROKEN = "This address cannot be read: apprise documents what one of this service consists of."
 NOT_PUBLIC = "Notifications are not sent to this address: it is no public one, and nobody has allowed it."
+MOST_RECEIVERS = 10
+"""How many receivers one address may name: each is a request of its own."""
+TOO_MANY = f"One address may name {MOST_RECEIVERS} receivers at most; add the others as targets of their own."
 FAILED = (
     "The service did not take the message. It has refused it, does not answer, or is at an address that notifications "
     "may not be sent to."
@@ -64,6 +67,8 @@ def label_of(address: str, reachable: Reachable) -> str:
         Invalid: nothing is sent there.
     """
     service, schema = _service(address), _schema(address)
+    if len(service) > MOST_RECEIVERS:
+        raise Invalid({"address": [TOO_MANY]})
     if schema in OF_A_VENDOR:
         return f"{schema}://…"
     host = str(service.host or "")
@@ -118,6 +123,8 @@ def _service(address: str) -> Any:
     # Whatever the address says of these.
     service.redirects, service.verify_certificate = False, True
     service.socket_connect_timeout, service.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
+    # To wait between receivers would take most of the time that a message has.
+    service.request_rate_per_sec = 0
     return service
 
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import apprise
 import pytest
 
-from api_shim.delivery.services import BROKEN, FAILED, NO_SERVICE, NOT_PUBLIC, OF_A_HOST, OF_A_VENDOR, label_of, send
+from api_shim.delivery.services import (
+    BROKEN,
+    FAILED,
+    MOST_RECEIVERS,
+    NO_SERVICE,
+    NOT_PUBLIC,
+    OF_A_HOST,
+    OF_A_VENDOR,
+    TOO_MANY,
+    label_of,
+    send,
+)
 from api_shim.domain.notifications import Message, Undeliverable
 from approval_gate.addresses import Reachable, reachable_with
 from approval_gate.errors import Invalid
@@ -107,6 +119,22 @@ def test_what_is_refused_is_not_delivered(receiver: Receiver, status: int) -> No
     receiver.status = status
     with pytest.raises(Undeliverable):
         send(receiver.address, MESSAGE, THIS_MACHINE)
+
+
+def test_an_address_names_a_few_receivers_at_most() -> None:
+    named = "ntfys://ntfy.example.com/" + "/".join(f"topic{number}" for number in range(MOST_RECEIVERS))
+    assert label_of(named, PUBLIC_ALONE) == "ntfys://ntfy.example.com/…"
+    with pytest.raises(Invalid) as caught:
+        label_of(f"{named}/another", PUBLIC_ALONE)
+    assert caught.value.detail == {"address": [TOO_MANY]}
+
+
+def test_receivers_of_one_address_do_not_wait_for_each_other(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"It waits for {seconds} s."))
+    send(f"ntfy://127.0.0.1:{receiver.port}/one/two", MESSAGE, THIS_MACHINE)
+    assert {taken["topic"] for taken in receiver.taken} == {"one", "two"}
 
 
 @pytest.mark.parametrize(
