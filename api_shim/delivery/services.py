@@ -4,6 +4,7 @@
   nobody checks.
 * Connections go to public addresses alone, and to networks that whoever runs the server has named (``connections``).
   Redirects are not followed, and certificates are always verified.
+* Messages are sent as they are: a template would be a file of this machine, which an address may not name.
 * The parts of an address that are secret, which are most, are neither shown nor logged. Apprise logs some.
 """
 
@@ -45,6 +46,7 @@ NO_SERVICE = (
     f"{', '.join(sorted(OF_A_HOST | OF_A_VENDOR))}."
 )
 BROKEN = "This address cannot be read: apprise documents what one of this service consists of."
+TEMPLATE = "Notifications are sent as they are: remove the template from this address."
 NOT_PUBLIC = "Notifications are not sent to this address: it is no public one, and nobody has allowed it."
 MOST_RECEIVERS = 10
 """How many receivers one address may name: each is a request of its own."""
@@ -120,6 +122,8 @@ def _service(address: str) -> Any:
     service = apprise.Apprise.instantiate(address, asset=_asset(), suppress_exceptions=True)
     if service is None:
         raise Invalid({"address": [BROKEN]})
+    if any(isinstance(each, apprise.AppriseAttachment) and len(each) > 0 for each in vars(service).values()):
+        raise Invalid({"address": [TEMPLATE]})
     # Whatever the address says of these.
     service.redirects, service.verify_certificate = False, True
     service.socket_connect_timeout, service.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS

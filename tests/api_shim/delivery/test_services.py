@@ -16,6 +16,7 @@ from api_shim.delivery.services import (
     NOT_PUBLIC,
     OF_A_HOST,
     OF_A_VENDOR,
+    TEMPLATE,
     TOO_MANY,
     label_of,
     send,
@@ -63,6 +64,24 @@ def test_services_that_are_not_listed_are_refused(address: str) -> None:
     assert caught.value.detail == {"address": [NO_SERVICE]}
     with pytest.raises(Undeliverable):
         send(address, MESSAGE, THIS_MACHINE)
+
+
+WITH_TEMPLATES = {
+    "Slack": f"{SLACK}?template=/etc/passwd",
+    "Discord": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?template=file:///etc/passwd",
+    "Telegram": "tgram://123456789:abcdefg_hijklmnop/12315544/?template=/etc/passwd",
+    "a workflow": "workflows://example.com/abc/def?template=/etc/passwd",
+    "from elsewhere": f"{SLACK}?template=https://example.com/template",
+}
+
+
+@pytest.mark.parametrize("address", WITH_TEMPLATES.values(), ids=list(WITH_TEMPLATES))
+def test_no_file_of_this_machine_is_a_template(address: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        label_of(address, PUBLIC_ALONE)
+    assert caught.value.detail == {"address": [TEMPLATE]}
+    with pytest.raises(Undeliverable):
+        send(address, MESSAGE, PUBLIC_ALONE)
 
 
 NOT_CALLED = {
