@@ -71,7 +71,8 @@ def label_of(address: str, reachable: Reachable) -> str:
     service, schema = _service(address), _schema(address)
     if len(service) > MOST_RECEIVERS:
         raise Invalid({"address": [TOO_MANY]})
-    if schema in OF_A_VENDOR:
+    if schema in OF_A_VENDOR or getattr(service, "mode", "") == "cloud":
+        # At ntfy's own server, what stands in place of a machine is a topic, which whoever knows it reads.
         return f"{schema}://…"
     host = str(service.host or "")
     if (number := _number_in(host)) and not reachable.may_call(number):

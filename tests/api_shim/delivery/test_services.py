@@ -162,6 +162,9 @@ def test_receivers_of_one_address_do_not_wait_for_each_other(
         (SLACK, "slack://…"),
         ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "discord://…"),
         ("jsons://user:secret@hooks.example.com/secret?+X-Key=secret", "jsons://hooks.example.com/…"),
+        ("ntfy://secret-topic", "ntfy://…"),
+        ("ntfys://secret-topic?mode=cloud", "ntfys://…"),
+        ("ntfys://ntfy.example.com/secret-topic", "ntfys://ntfy.example.com/…"),
         ("gotifys://gotify.example.com:8443/secret-token", "gotifys://gotify.example.com:8443/…"),
     ],
 )
