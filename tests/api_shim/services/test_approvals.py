@@ -656,7 +656,11 @@ def test_what_repeats_begins_with_the_firing_after_its_approval(plants: Plants) 
     assert [spec.schedule.active for spec in plant.own().values()] == [True]
     assert row.flow_run_id is not None
     asking = plant.engine.all_runs[row.flow_run_id]
-    assert (asking.state_type, asking.state_name, asking.message) == ("COMPLETED", "Completed", "Approved by bob: go on")
+    assert (asking.state_type, asking.state_name, asking.message) == (
+        "COMPLETED",
+        "Completed",
+        "Approved by bob: go on",
+    )
 
     plant.tick(29, minutes=1)
     assert (plant.unended(), plant.all(JobResult)) == ([], [])
