@@ -28,6 +28,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/reconcile/approval_requests.py": {"chance"},  # ids
     "api_shim/store/migrations/versions/0031_approval_requests.py": {"chance"},  # ids of those that wait
     "api_shim/worker/traces.py": {"environment"},  # whether traces are recorded
+    "api_shim/delivery/sending_process.py": {"environment"},  # how it starts, and its way out
     "api_shim/services/retention.py": {"clock"},  # how long a batch took, and so how long to pause
     "api_shim/prefect_api/prefect_server.py": {"environment"},  # Prefect is configured by it
     "api_shim/prefect_api/prefect_external.py": {"environment"},  # where the Prefect server of others is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api_shim.delivery import mail, services
+from api_shim.delivery.sending_process import SendingProcesses
 from api_shim.domain.notifications import Message, Way
 from approval_gate.addresses import Reachable
 from approval_gate.errors import Invalid
@@ -21,6 +22,7 @@ class Delivery:
     def __init__(self, server: mail.MailServer | None = None, reachable: Reachable = PUBLIC_ALONE) -> None:
         self._server = server
         self._reachable = reachable
+        self._processes = SendingProcesses(reachable)
 
     @property
     def has_mail(self) -> bool:
@@ -44,4 +46,8 @@ class Delivery:
             case Way.MAIL:
                 mail.send(self._server, address, message)
             case Way.APPRISE:
-                services.send(address, message, self._reachable)
+                self._processes.send(address, message)
+
+    def stop(self) -> None:
+        """End what can be ended of what is being sent; see ``Sender.stop``."""
+        self._processes.stop()

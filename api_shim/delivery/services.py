@@ -4,6 +4,7 @@
   nobody checks.
 * Connections go to public addresses alone, and to networks that whoever runs the server has named (``connections``).
   Redirects are not followed, and certificates are always verified.
+* Messages are sent as they are: a template would be a file of this machine, which an address may not name.
 * The parts of an address that are secret, which are most, are neither shown nor logged. Apprise logs some.
 """
 
@@ -45,7 +46,11 @@ NO_SERVICE = (
     f"{', '.join(sorted(OF_A_HOST | OF_A_VENDOR))}."
 )
 BROKEN = "This address cannot be read: apprise documents what one of this service consists of."
+TEMPLATE = "Notifications are sent as they are: remove the template from this address."
 NOT_PUBLIC = "Notifications are not sent to this address: it is no public one, and nobody has allowed it."
+MOST_RECEIVERS = 10
+"""How many receivers one address may name: each is a request of its own."""
+TOO_MANY = f"One address may name {MOST_RECEIVERS} receivers at most; add the others as targets of their own."
 FAILED = (
     "The service did not take the message. It has refused it, does not answer, or is at an address that notifications "
     "may not be sent to."
@@ -64,7 +69,10 @@ def label_of(address: str, reachable: Reachable) -> str:
         Invalid: nothing is sent there.
     """
     service, schema = _service(address), _schema(address)
-    if schema in OF_A_VENDOR:
+    if len(service) > MOST_RECEIVERS:
+        raise Invalid({"address": [TOO_MANY]})
+    if schema in OF_A_VENDOR or getattr(service, "mode", "") == "cloud":
+        # At ntfy's own server, what stands in place of a machine is a topic, which whoever knows it reads.
         return f"{schema}://…"
     host = str(service.host or "")
     if (number := _number_in(host)) and not reachable.may_call(number):
@@ -115,9 +123,13 @@ def _service(address: str) -> Any:
     service = apprise.Apprise.instantiate(address, asset=_asset(), suppress_exceptions=True)
     if service is None:
         raise Invalid({"address": [BROKEN]})
+    if any(isinstance(each, apprise.AppriseAttachment) and len(each) > 0 for each in vars(service).values()):
+        raise Invalid({"address": [TEMPLATE]})
     # Whatever the address says of these.
     service.redirects, service.verify_certificate = False, True
     service.socket_connect_timeout, service.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
+    # To wait between receivers would take most of the time that a message has.
+    service.request_rate_per_sec = 0
     return service
 
 

@@ -124,7 +124,7 @@ class NotificationTarget:
         label: what it is shown as: no secret is in it.
         address: the address, encrypted.
         confirmed: whether whoever reads there wants it.
-        wrong_codes: how many wrong codes were given for it.
+        wrong_codes: how many wrong codes were given for it; each time that the code was sent again counts, too.
         sent_at: when something was last sent there; None for never.
         failing_since: since when it has failed; None while it does not.
         failure: why it failed, as a sentence; empty if it did not.
@@ -295,11 +295,14 @@ class Sender(Protocol):
         """
 
     def send(self, way: Way, address: str, message: Message) -> None:
-        """Send a message; it takes a few seconds at most.
+        """Send a message; it takes half a minute at most.
 
         Raises:
             Undeliverable: it could not be delivered.
         """
+
+    def stop(self) -> None:
+        """Have what is being sent now fail soon, as the server ends."""
 
 
 TOPICS: Mapping[Topic, str] = {

@@ -6,7 +6,8 @@
 * What was sent is noted at once. A server that dies between the two sends it again: nothing else is ever sent twice to
   one target. Mail has the same id then.
 * Whoever has been deactivated meanwhile, or may not view a thing any more, is not told.
-* Nothing waits for it: whatever becomes of a message, requests and runs go on.
+* Nothing waits for it: whatever becomes of a message, requests and runs go on. A server that ends waits a few
+  seconds for what is being sent; what is not sent by then is for the next one.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ REMINDS_EVERY = timedelta(minutes=1)
 BATCH = 200
 AT_ONCE = 4
 """How many targets are sent to at the same time."""
+GRACE = 3.0
+"""Seconds that what is being sent still has when the server ends."""
 UNREADABLE = "Its address cannot be read with the key of this server any more: remove it, and add it anew."
 
 
@@ -96,21 +99,31 @@ class NotificationLoop:
         self._clock = clock
         self._reminded: datetime | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._ends = False
 
     async def run(self) -> None:
-        """Do so until cancelled; what is being sent then is noted first."""
+        """Do so until cancelled; what is sent soon after is noted first."""
+        self._ends = False
         while True:
             ticking = asyncio.ensure_future(self.tick())
             try:
                 await asyncio.shield(ticking)
             except asyncio.CancelledError:
-                await asyncio.gather(ticking, return_exceptions=True)
+                await self._end(ticking)
                 raise
             except Unavailable as error:
                 logger.warning("Nobody is told of anything for now: %s", error)
             except Exception:
                 logger.exception("Notifications could not be sent, which is tried again.")
             await asyncio.sleep(TICK)
+
+    async def _end(self, ticking: asyncio.Future[None]) -> None:
+        self._ends = True
+        try:
+            await asyncio.wait([ticking], timeout=GRACE)
+        finally:
+            self._sender.stop()
+        await asyncio.gather(ticking, return_exceptions=True)
 
     async def tick(self) -> None:
         """Do once what is due, unless another server does."""
@@ -148,7 +161,12 @@ class NotificationLoop:
         failure = ""
         if letter.message is not None:
             async with self._room:
+                if self._ends:
+                    return
                 failure = await anyio.to_thread.run_sync(self._try, letter.target, letter.message)
+            if failure and self._ends:
+                # It may have failed for that alone.
+                return
         note = partial(_note_failure, letter, failure, now) if failure else partial(_note_sent, letter, now)
         await self._store.write(note)
 

@@ -3,7 +3,8 @@
 * Everybody chooses for themselves, and sees and changes their own targets alone: another's is not there for them.
 * The address of a target is encrypted, and never shown again.
 * A mailbox is told nothing but a code until somebody gives that: whoever reads there wants it. A few wrong codes remove
-  the target. Each test and each code takes a minute until there can be another.
+  the target; that the code is sent again counts as one, as whoever reads there may not want it. Each test and each code
+  takes a minute until there can be another.
 * That a target is added or removed is recorded, by the name that it is shown as.
 """
 
@@ -50,6 +51,7 @@ NO_KEY = "Addresses can be neither kept nor read without the key of the store."
 WRONG_CODE = "This is not the code that was sent."
 WRONG_CODES = "That was one wrong code too many: the target is removed. Add it again for another code."
 JUST_SENT = "A message is being sent there already; please wait a minute."
+ENOUGH_CODES = "The code was sent there several times already: enter it, or remove the target."
 TOO_OFTEN = f"You have added {MOST_ADDED} targets within an hour; please try again later."
 
 
@@ -165,7 +167,7 @@ class Notifications:
         Raises:
             Forbidden: they may only read.
             NotFound: they have no such target.
-            Conflict: there was one just now.
+            Conflict: there was one just now, or the code was sent often enough.
         """
         check_may_write(actor)
         await self._store.write(partial(_test, actor, target_id, self._clock()))
@@ -265,6 +267,10 @@ def _test(actor: Actor, target_id: UUID, now: datetime, tx: Transaction) -> None
     waits = any(each.topic is topic for each in tx.all(Notification, target_id=target.id))
     if waits or (target.sent_at is not None and now - target.sent_at < AGAIN_AFTER):
         raise Conflict(JUST_SENT)
+    if not target.confirmed:
+        if target.wrong_codes + 1 >= MOST_CODES:
+            raise Conflict(ENOUGH_CODES)
+        target = tx.change(target, wrong_codes=target.wrong_codes + 1)
     _tell(tx, target, topic, now)
 
 

@@ -122,6 +122,8 @@ TYPES: dict[ObjectType, type[Any]] = {
 
 LEAVING = (EventType.USER_REMOVED, EventType.USER_CHANGED)
 """The events by which the owner of a schedule is gone."""
+STOPPING = (EventType.DISABLED, EventType.ASSUMED, EventType.TRANSFERRED)
+"""The events by which somebody disables a schedule, or gives it to another owner; refused runs have an actor, too."""
 
 ENDS_OF_NAMES = (EventType.CHANGED, EventType.DELETED, EventType.DENIED, EventType.WITHDRAWN)
 """The events of a scheduled job after which it may have its name no more."""
@@ -627,7 +629,8 @@ class Transaction:
             return event
         has_left = event.what == Happening.LOST_OWNER
         for act in self._recorded:
-            if act.act in LEAVING if has_left else act.scheduled_job_id == event.subject_id and act.actor:
+            is_about = has_left or act.scheduled_job_id == event.subject_id
+            if is_about and act.act in (LEAVING if has_left else STOPPING):
                 return replace(event, actor_id=act.actor_id, actor=act.actor, at=act.at)
         return event
 

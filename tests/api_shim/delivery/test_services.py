@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import apprise
 import pytest
 
-from api_shim.delivery.services import BROKEN, FAILED, NO_SERVICE, NOT_PUBLIC, OF_A_HOST, OF_A_VENDOR, label_of, send
+from api_shim.delivery.services import (
+    BROKEN,
+    FAILED,
+    MOST_RECEIVERS,
+    NO_SERVICE,
+    NOT_PUBLIC,
+    OF_A_HOST,
+    OF_A_VENDOR,
+    TEMPLATE,
+    TOO_MANY,
+    label_of,
+    send,
+)
 from api_shim.domain.notifications import Message, Undeliverable
 from approval_gate.addresses import Reachable, reachable_with
 from approval_gate.errors import Invalid
@@ -51,6 +64,24 @@ def test_services_that_are_not_listed_are_refused(address: str) -> None:
     assert caught.value.detail == {"address": [NO_SERVICE]}
     with pytest.raises(Undeliverable):
         send(address, MESSAGE, THIS_MACHINE)
+
+
+WITH_TEMPLATES = {
+    "Slack": f"{SLACK}?template=/etc/passwd",
+    "Discord": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?template=file:///etc/passwd",
+    "Telegram": "tgram://123456789:abcdefg_hijklmnop/12315544/?template=/etc/passwd",
+    "a workflow": "workflows://example.com/abc/def?template=/etc/passwd",
+    "from elsewhere": f"{SLACK}?template=https://example.com/template",
+}
+
+
+@pytest.mark.parametrize("address", WITH_TEMPLATES.values(), ids=list(WITH_TEMPLATES))
+def test_no_file_of_this_machine_is_a_template(address: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        label_of(address, PUBLIC_ALONE)
+    assert caught.value.detail == {"address": [TEMPLATE]}
+    with pytest.raises(Undeliverable):
+        send(address, MESSAGE, PUBLIC_ALONE)
 
 
 NOT_CALLED = {
@@ -109,12 +140,31 @@ def test_what_is_refused_is_not_delivered(receiver: Receiver, status: int) -> No
         send(receiver.address, MESSAGE, THIS_MACHINE)
 
 
+def test_an_address_names_a_few_receivers_at_most() -> None:
+    named = "ntfys://ntfy.example.com/" + "/".join(f"topic{number}" for number in range(MOST_RECEIVERS))
+    assert label_of(named, PUBLIC_ALONE) == "ntfys://ntfy.example.com/…"
+    with pytest.raises(Invalid) as caught:
+        label_of(f"{named}/another", PUBLIC_ALONE)
+    assert caught.value.detail == {"address": [TOO_MANY]}
+
+
+def test_receivers_of_one_address_do_not_wait_for_each_other(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"It waits for {seconds} s."))
+    send(f"ntfy://127.0.0.1:{receiver.port}/one/two", MESSAGE, THIS_MACHINE)
+    assert {taken["topic"] for taken in receiver.taken} == {"one", "two"}
+
+
 @pytest.mark.parametrize(
     ("address", "label"),
     [
         (SLACK, "slack://…"),
         ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "discord://…"),
         ("jsons://user:secret@hooks.example.com/secret?+X-Key=secret", "jsons://hooks.example.com/…"),
+        ("ntfy://secret-topic", "ntfy://…"),
+        ("ntfys://secret-topic?mode=cloud", "ntfys://…"),
+        ("ntfys://ntfy.example.com/secret-topic", "ntfys://ntfy.example.com/…"),
         ("gotifys://gotify.example.com:8443/secret-token", "gotifys://gotify.example.com:8443/…"),
     ],
 )

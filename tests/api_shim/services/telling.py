@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
+from threading import Event
 from uuid import uuid4
 
 from api_shim.domain.notifications import (
@@ -34,6 +35,8 @@ class FakeSender:
         sent: what it was given, each with its address.
         failing: the addresses that it does not reach.
         dies: whether whoever sends dies after it has.
+        hangs: whether it waits until it is stopped, and then fails.
+        started: set once it sends.
     """
 
     has_mail = True
@@ -42,6 +45,8 @@ class FakeSender:
         self.sent: list[tuple[str, Message]] = []
         self.failing: set[str] = set()
         self.dies = False
+        self.hangs = False
+        self.started, self._stopped = Event(), Event()
 
     def label(self, way: Way, address: str) -> str:
         if "bad" in address:
@@ -49,11 +54,17 @@ class FakeSender:
         return address if way is Way.MAIL else f"{address.partition('://')[0]}://…"
 
     def send(self, _way: Way, address: str, message: Message) -> None:
+        self.started.set()
+        if self.hangs and self._stopped.wait(20):
+            raise Undeliverable("It was stopped.")
         if address in self.failing:
             raise Undeliverable("It is not there.")
         self.sent.append((address, message))
         if self.dies:
             raise MemoryError("The process died.")
+
+    def stop(self) -> None:
+        self._stopped.set()
 
 
 class Telling:

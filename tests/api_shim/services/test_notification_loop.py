@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from api_shim.domain.accounts import Permission, User
@@ -112,6 +115,36 @@ def test_a_server_that_dies_before_it_has_noted_what_was_sent_sends_it_again_and
 
 def test_a_server_that_dies_before_anything_is_sent_loses_nothing(telling: Telling, target: NotificationTarget) -> None:
     asked(telling.plant, LATER)
+    telling.start()
+    assert telling.pass_on() == [(BOB, WAITS)]
+
+
+def test_a_server_that_ends_waits_for_no_message_and_leaves_it_to_the_next(
+    telling: Telling, target: NotificationTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = anyio.to_thread.run_sync
+
+    async def sending_elsewhere(work: Callable[..., Any], *args: Any, **how: Any) -> Any:
+        sends = args and isinstance(args[0], NotificationTarget)
+        return await (asyncio.to_thread(work, *args) if sends else at_once(work, *args, **how))
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", sending_elsewhere)
+    monkeypatch.setattr("api_shim.services.notification_loop.GRACE", 0.0)
+
+    async def end_while_sending() -> None:
+        running = asyncio.ensure_future(telling.loop.run())
+        await asyncio.to_thread(telling.sender.started.wait, 20)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asked(telling.plant, LATER)
+    telling.sender.hangs = True
+    asyncio.run(end_while_sending())
+    assert telling.sender.sent == []
+    [left] = telling.plant.all(Notification)
+    assert (left.attempts, now_of(telling, target).failing_since) == (0, None)
+    telling.sender.hangs = False
     telling.start()
     assert telling.pass_on() == [(BOB, WAITS)]
 

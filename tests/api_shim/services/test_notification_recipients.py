@@ -12,13 +12,23 @@ import pytest
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import Participant, ScheduledJob, Status
-from api_shim.domain.notifications import Frequency, Notification, NotificationChoice, NotificationEvent, Topic
+from api_shim.domain.notifications import (
+    Frequency,
+    Happening,
+    Notification,
+    NotificationChoice,
+    NotificationEvent,
+    Topic,
+)
+from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import expire
 from api_shim.services.notification_recipients import write_notifications
 from api_shim.store import Store
+from approval_gate.admission import Refuse
 from approval_gate.model import ObjectType
 from tests.api_shim.plant import Plants
 from tests.api_shim.services.telling import Telling
+from tests.api_shim.services.test_admission import run_of
 from tests.api_shim.services.test_approvals import (
     APPROVAL,
     APPROVER,
@@ -155,6 +165,20 @@ class TestSchedules:
     def test_whoever_owned_it_is_told_that_it_was_disabled_by_a_failure(self, world: World, row: ScheduledJob) -> None:
         world.plant.change(row, enabled=False, failure="alice may not run it any more.")
         assert world.told() == {("alice", Topic.SCHEDULE), ("dave", Topic.SCHEDULE)}
+
+    def test_its_owner_is_told_too_that_a_refused_run_has_disabled_it(self, world: World, row: ScheduledJob) -> None:
+        world.plant.change(row, deployment_id=uuid4())
+        row = now_of(world.plant, row)
+        world.plant.change(world.plant.job, enabled=False, approval_required=False)
+        world.quiet()
+        world.plant.now += timedelta(hours=1)
+        attempt = Attempt(id=uuid4(), worker="elsewhere:1", code=world.plant.code)
+        answer, _ = world.plant.admissions.ask(run_of(row, world.plant.now), attempt, world.plant.now)
+        assert isinstance(answer, Refuse)
+        assert answer.ends_schedule
+        [happened] = [each for each in world.plant.all(NotificationEvent) if each.topic is Topic.SCHEDULE]
+        assert (happened.what, happened.actor_id, happened.actor) == (Happening.DISABLED, None, "")
+        assert world.told([Topic.SCHEDULE]) == {("alice", Topic.SCHEDULE), ("dave", Topic.SCHEDULE)}
 
     def test_who_disables_it_is_not_told(self, world: World, row: ScheduledJob) -> None:
         edit(world.plant, world.plant.actor, row, enabled=False)

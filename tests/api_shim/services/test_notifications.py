@@ -21,6 +21,7 @@ from api_shim.domain.notifications import (
     Way,
 )
 from api_shim.services.notifications import (
+    ENOUGH_CODES,
     GONE,
     JUST_SENT,
     KNOWN,
@@ -114,6 +115,21 @@ def test_a_few_wrong_codes_remove_a_target(telling: Telling, bob: Actor) -> None
     assert [detail["code"] for _, detail in said] == [[WRONG_CODE]] * (MOST_CODES - 1) + [[WRONG_CODES]]
     assert chosen(telling, bob).targets == []
     assert refused(telling.notifications.confirm(bob, target.id, "")) == (NotFound, GONE)
+
+
+def test_whoever_does_not_want_a_code_is_sent_a_few_only(telling: Telling, bob: Actor) -> None:
+    target = added(telling, bob, "victim@example.com", Way.MAIL)
+    code = code_in(telling)
+    for _ in range(MOST_CODES - 1):
+        telling.pass_on(minutes=2)
+        asyncio.run(telling.notifications.test(bob, target.id))
+        assert [to for to, _ in telling.pass_on()] == ["victim@example.com"]
+    telling.pass_on(minutes=2)
+    assert refused(telling.notifications.test(bob, target.id)) == (Conflict, ENOUGH_CODES)
+    assert telling.pass_on(hours=1) == []
+    asyncio.run(telling.notifications.confirm(bob, target.id, code))
+    [confirmed] = chosen(telling, bob).targets
+    assert (confirmed.is_used, confirmed.wrong_codes) == (True, 0)
 
 
 def test_codes_differ(telling: Telling, bob: Actor) -> None:
