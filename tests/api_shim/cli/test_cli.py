@@ -46,7 +46,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *(f"backup {verb}" for verb in ("create", "restore")),
         *(f"job-queue {verb}" for verb in ("list", "add", "move", "delete")),
         *(f"{what} {verb}" for what in ("job-button", "job-hook") for verb in ("list", "add", "delete")),
-        *(f"automation {verb}" for verb in ("list", "bind", "unbind")),
+        *(f"automation {verb}" for verb in ("list", "bind", "unbind", "install")),
         *(f"job {verb}" for verb in ("list", "show", "enable", "disable", "variables")),
         *(f"schedule {verb}" for verb in ("list", "show", "download", "change", "enable", "disable", "delete")),
         *(f"schedule {verb}" for verb in ("take-over", "transfer", "explain", "upcoming")),
@@ -81,7 +81,7 @@ def test_every_command_takes_a_home_or_goes_to_a_server(words: tuple[str, ...]) 
     goes_to_server = words[0] in {"automation", "job", "job-queue", "job-button", "job-hook", "schedule", "result"}
     assert (("--home" in options), {"--url", "--insecure"} <= options) == (not goes_to_server, goes_to_server)
     shows = (
-        words[1] not in {"delete", "download", "unbind"}
+        words[1] not in {"delete", "download", "unbind", "install"}
         if goes_to_server
         else words[1] in {"list", "check"} or "--dry-run" in options
     )
