@@ -124,6 +124,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
     "api_shim/cli/places.py": "tests/api_shim/cli/test_cli.py",
     "api_shim/services/request_checks.py": "tests/api_shim/mcp_server/test_tools.py",
+    "api_shim/web/csv_cells.py": "tests/api_shim/web/rest/test_csv_answers.py",
     "api_shim/cli/mcp.py": "tests/acceptance/test_mcp.py",
     "api_shim/cli/downloads.py": "tests/api_shim/cli/test_result.py",
     "api_shim/domain/files.py": "tests/api_shim/store/test_tables.py",

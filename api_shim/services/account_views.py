@@ -178,12 +178,10 @@ def _seen(tx: Transaction, actor: Actor, kind: ObjectType, rows: Sequence[Any]) 
     pools = {each.user_id: each.pool for each in tx.all(WorkerAccount, user_id=ids)} if kind is USER and ids else {}
 
     def seen(row: Any) -> Seen[Any]:
-        its = {
-            # In the order of their names, in which they have been read.
-            name: [thing for thing_id, thing in by_field[name].items() if thing_id in set(links[name].get(row.id, ()))]
-            for name in by_field
-        }
-        return Seen(thing=row, linked=its, works_for=pools.get(row.id, ""))
+        its = {name: {*links[name].get(row.id, ())} for name in by_field}
+        # In the order of their names, in which they have been read.
+        shown = {name: [each for each in found.values() if each.id in its[name]] for name, found in by_field.items()}
+        return Seen(thing=row, linked=shown, works_for=pools.get(row.id, ""))
 
     return [seen(row) for row in rows]
 

@@ -69,9 +69,7 @@ async def add_token(here: Here, form: Posted) -> Response:
         added = await here.use.accounts.add(here.actor, TOKEN, token_fields(form, here.zone))
     except GateError as error:
         return await _page(here, error, of="token", typed=form)
-    return await here.show(
-        "new_token.html", token=added.thing, key=added.key, whose="", back=HOME, title="Account", zone=here.zone
-    )
+    return await here.show("new_token.html", token=added.thing, key=added.key, whose="", back=HOME, title="Account")
 
 
 @router.get("/tokens/{token_id}/revoke")

@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from api_shim.domain.model import ApprovalRequest, Job
 from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count
+from api_shim.services.approval_queue import QueueView
 from api_shim.services.approval_requests import Outcomes, compare, outcomes
 from api_shim.store import Listing, Transaction
 from api_shim.web.pages.visit import Here, Visit
@@ -42,11 +43,13 @@ async def listed(here: Here) -> Response:
         where=_conditions(here.actor, asked), search=asked["q"], sort=(newest,), limit=PAGE, offset=offset
     )
     page = await here.use.queries.page(here.actor, KIND, listing)
+    counts = await here.use.approval_queue.counts(here.actor)
     told: Outcomes = await here.use.store.read(partial(outcomes, here.actor, page.rows))
     return await here.show(
         "approval_requests.html",
         page=page,
-        counts=await here.use.approval_queue.counts(here.actor),
+        counts=counts,
+        waiting=counts[QueueView.MINE],
         told=told,
         asked=asked,
         limit=PAGE,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -21,7 +20,7 @@ from api_shim.parsing.fields import read_count, read_id
 from api_shim.services.audit_trail import Verified
 from api_shim.web.downloads import disposition
 from api_shim.web.pages.administration import section_router, show, told
-from api_shim.web.pages.lists import asked_in
+from api_shim.web.pages.lists import asked_in, day_begins
 from api_shim.web.pages.sections import AUDIT
 from api_shim.web.pages.visit import Here
 from approval_gate.constraints import Lookup, Op
@@ -95,15 +94,6 @@ def _conditions(asked: Mapping[str, str], zone: str) -> list[Condition]:
         ids = [Lookup(path=path, op=Op.EXACT, value=known) for path in IDS] if known is not None else []
         found.append(Condition(tests=(named, *ids)))
     for name, op, days in (("since", Op.GTE, 0), ("until", Op.LT, 1)):
-        if (day := _day(asked.get(name, ""), zone, days)) is not None:
+        if (day := day_begins(asked.get(name, ""), ZoneInfo(zone), days)) is not None:
             found.append(Condition(tests=(Lookup(path="at", op=op, value=day),)))
     return found
-
-
-def _day(text: str, zone: str, days: int) -> datetime | None:
-    """Return when a day begins, or so many days later; None for what is no day, or out of reach in UTC."""
-    try:
-        day = datetime.combine(date.fromisoformat(text) + timedelta(days=days), time(), ZoneInfo(zone))
-        return day.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

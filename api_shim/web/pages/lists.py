@@ -1,4 +1,5 @@
-"""What the pages with lists have in common: headings to sort by, what is selected, and the address of the list.
+"""What the pages with lists have in common: headings to sort by, days to filter by, what is
+selected, and the address of the list.
 
 * An address has only what was asked for, so that it can be bookmarked.
 """
@@ -6,8 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData, QueryParams
 
@@ -17,6 +20,21 @@ from api_shim.parsing.fields import read_id
 def asked_in(query: QueryParams, names: Iterable[str]) -> dict[str, str]:
     """Return those of these parameters that an address has, without those that are empty."""
     return {name: text for name in names if (text := query.get(name, "").replace("\0", "").strip())}
+
+
+def day_begins(text: str, zone: ZoneInfo, days: int = 0) -> datetime | None:
+    """Return when a day begins in a time zone, or one so many days later, in UTC; None for what is no day.
+
+    Args:
+        text: the day, in ISO 8601.
+        zone: the time zone.
+        days: how many days later.
+    """
+    try:
+        day = date.fromisoformat(text) + timedelta(days=days)
+        return datetime.combine(day, time(), zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def selected_in(form: FormData) -> list[UUID]:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from io import StringIO
 from typing import Any
 from urllib.parse import urlencode
@@ -28,9 +27,10 @@ from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_conditions, read_sort
 from api_shim.services.result_views import MOST_EXPORTED, ResultSight
 from api_shim.store import Listing
+from api_shim.web.csv_cells import not_a_formula
 from api_shim.web.downloads import saved
 from api_shim.web.errors import status_of
-from api_shim.web.pages.lists import asked_in, headings, selected_in
+from api_shim.web.pages.lists import asked_in, day_begins, headings, selected_in
 from api_shim.web.pages.template_filters import in_words
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, within
 from approval_gate.constraints import Lookup, Op
@@ -57,9 +57,6 @@ COLUMNS = (
 
 DRY_RUN = {"true": "Dry runs", "false": "No dry runs"}
 """The choices of the filter for dry runs."""
-
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""The beginnings of a cell that spreadsheets compute."""
 
 
 @router.get("")
@@ -156,11 +153,8 @@ def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ..
 
 def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:
     """Return when a day, or one so many days later, begins; empty if it is none."""
-    with suppress(ValueError, OverflowError):
-        return (
-            datetime.combine(date.fromisoformat(day) + timedelta(days=days), time(), zone).astimezone(UTC).isoformat()
-        )
-    return ""
+    begins = day_begins(day, zone, days)
+    return begins.isoformat() if begins is not None else ""
 
 
 def _when(moment: datetime | None) -> str:
@@ -202,5 +196,4 @@ WRITERS = {"csv": _as_csv, "json": _as_json}
 
 
 def _cell(value: Any) -> str:
-    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-    return f"'{text}" if text.startswith(FORMULAS) else text
+    return not_a_formula({True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value))

@@ -171,7 +171,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "weekday": weekday,
     "elsewhere": elsewhere,
-    "zone_name": plain_zone,
     "ago": ago,
     "duration": duration,
     "pretty": pretty,

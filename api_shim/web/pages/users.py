@@ -112,7 +112,7 @@ async def add_token(user_id: UUID, here: Here, form: Posted) -> Response:
         return await _page(here, user_id, error, "token", form)
     seen = await here.use.account_views.one(here.actor, USER, user_id)
     made = {"token": added.thing, "key": added.key, "whose": seen.thing.username}
-    return await here.show("new_token.html", **made, back=_at(user_id), title=seen.thing.username, zone=here.zone)
+    return await here.show("new_token.html", **made, back=_at(user_id), title=seen.thing.username)
 
 
 @router.get("/{user_id}/tokens/{token_id}/revoke")

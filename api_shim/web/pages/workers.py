@@ -44,7 +44,6 @@ async def add(here: Here, form: Posted) -> Response:
         origin=here.request.base_url,
         back=WORKERS.address,
         title="Workers",
-        zone=here.zone,
     )
 
 

@@ -14,8 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+from api_shim.web.csv_cells import not_a_formula
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -38,4 +37,4 @@ def _cell(value: Any) -> Any:
         value = value["value"]
     elif isinstance(value, Mapping | list):
         value = json.dumps(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
+    return not_a_formula(value) if isinstance(value, str) else value

@@ -22,11 +22,12 @@ const prepare = (form) => {
     count();
   });
   form.addEventListener("change", count);
-  // The browser may restore the earlier selection.
-  window.addEventListener("pageshow", count);
   count();
 };
 
-document.querySelectorAll("form[data-select]").forEach(prepare);
+const lists = () => document.querySelectorAll("form[data-select]");
+lists().forEach(prepare);
+// The browser may restore the earlier selection, of the list that is there then.
+window.addEventListener("pageshow", () => lists().forEach((form) => form.dispatchEvent(new Event("change"))));
 // A list that a script has put in the place of another one.
 document.addEventListener("replaced", (event) => event.target.querySelectorAll("form[data-select]").forEach(prepare));
