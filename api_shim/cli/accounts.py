@@ -164,7 +164,7 @@ def make_worker(
     if remove:
         with administering(home) as admin:
             admin.unmake_worker(username, utc_now())
-        say(f"{username} is no account of workers any more. What other permissions allow it still may.")
+        say(f"{username} is no longer a worker account. What other permissions allow it still may.")
         return
     name = pool or read_settings(home).pool
     with administering(home) as admin:

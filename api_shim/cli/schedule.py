@@ -255,7 +255,7 @@ def _verdicts(told: Explanation) -> list[dict[str, Any]]:
             f"{told.user.username} may": verdict.allowed or verdict.reason or False,
             "who may": [
                 *(each.username for each in told.who.get(asked, [])),
-                *(["others, whom you may not see"] if told.others.get(asked) else []),
+                *(["others whom you may not see"] if told.others.get(asked) else []),
             ],
         }
         for asked, verdict in told.may.items()

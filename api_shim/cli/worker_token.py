@@ -42,7 +42,7 @@ def add(
     ] = None,
     home: Home = None,
 ) -> None:
-    """Make a token for a worker of a work pool, and print how the worker is started with it.
+    """Create a token for a worker of a work pool, and print how the worker is started with it.
 
     Example: signoff worker-token add builder --pool signoff
     """

@@ -408,7 +408,7 @@ class AccountAdmin:
         expires: datetime | None = None,
         description: str = "",
     ) -> str:
-        """Make a token and return its key, which cannot be read again.
+        """Create a token and return its key, which cannot be read again.
 
         Args:
             username: whose it is.

@@ -93,7 +93,7 @@ def test_an_account_is_made_a_workers(signoff: Run) -> None:
         assert told == f"alice can execute runs of the work pool {pool}.\n"
         assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [pool]
     told = signoff("user", "worker", "alice", "--remove").out
-    assert told == "alice is no account of workers any more. What other permissions allow it still may.\n"
+    assert told == "alice is no longer a worker account. What other permissions allow it still may.\n"
     assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [""]
 
 

@@ -117,7 +117,7 @@ def test_what_may_be_done_by_whom_is_a_table(signoff: Run, server: Told) -> None
     printed = signoff("schedule", "explain", "nightly", "--user", "alice")
     assert cells(printed.out) == [
         ["what", "alice may", "who may"],
-        ["approve", "It is yours.", "others, whom you may not see"],
+        ["approve", "It is yours.", "others whom you may not see"],
         ["dry run", "yes", "alice"],
         ["Next run: 2100-01-31 18:00:00 UTC"],
     ]
