@@ -351,7 +351,7 @@ class ScheduledJob(Object):
     time_zone: str
     crontab: str
     misfire: str = Field(
-        description="What becomes of firings that no worker took in time: `last`, `skip`, `all` or `ask`."
+        description="What happens to firings that no worker took in time: `last`, `skip`, `all` or `ask`."
     )
     one_off: bool
     enabled: bool

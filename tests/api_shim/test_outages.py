@@ -165,7 +165,7 @@ def services_away(scene: Scene) -> None:
     status, checks = scene.ready()
     assert (status, checks["services"]["detail"]) == (
         200,
-        f"No services have been heard of since {since:%H:%M:%S} UTC.",
+        f"The background services have not reported since {since:%H:%M:%S} UTC.",
     )
     assert scene.requests().status_code == 201, "it is kept"
     assert scene.runs() == set()

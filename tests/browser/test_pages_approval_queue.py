@@ -340,7 +340,7 @@ def test_a_denial_needs_a_reason_which_its_requester_reads(live: Live, signed_in
     # The browser asks for it; the server does, too.
     page.get_by_label("Comment").evaluate("field => field.required = false")
     button(page, "Deny").click()
-    expect(page.get_by_role("alert")).to_have_text("Say why, so that whoever requested it knows.")
+    expect(page.get_by_role("alert")).to_have_text("Give a reason, so that whoever requested it knows why.")
     page.get_by_label("Comment").fill("not today")
     button(page, "Deny").click()
     expect(page.get_by_role("status")).to_have_text(f"You denied “{name}”.")

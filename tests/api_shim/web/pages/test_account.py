@@ -123,7 +123,7 @@ def test_whoever_revokes_a_token_is_told_what_ends_with_it(visitors: Visitors) -
     first, made = tokens_of(visitors, "alice")
     assert made.made_with_id == first.id
     asked = text_in(visitors.sees(f"{HOME}/tokens/{first.id}/revoke", "alice"))
-    assert "1 other token ends with it" in asked
+    assert "1 other token will end too" in asked
     assert "you will be signed out" in asked
     assert len(tokens_of(visitors, "alice")) == 2
     assert visitors.sends(f"{HOME}/tokens/{first.id}/revoke", "alice").headers["location"] == HOME

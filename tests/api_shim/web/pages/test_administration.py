@@ -248,7 +248,7 @@ def test_groups_that_are_ticked_are_added_and_others_stay(office: Office) -> Non
     one, two, three = (identity.add_group(name, NOW).id for name in ("one", "two", "three"))
     for name in ("one", "three"):
         identity.set_member(name, "subject", NOW, member=True)
-    # The page showed them in «one» alone: somebody has put them into «three» since.
+    # The page showed them in “one” alone: somebody has put them into “three” since.
     sent = {"username": "subject", "was": [str(one)], "group": [str(two)]}
     assert office.visitors.sends(at, **sent).status_code == 303
     members = {group.name for group, names in identity.groups() if "subject" in names}

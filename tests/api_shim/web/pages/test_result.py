@@ -183,7 +183,7 @@ def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None
     assert "The run was cancelled." in page.text
     assert "<dt>Cancelled by</dt><dd>admin</dd>" in page.text
     late = visitor.does(visitor.ran().id, "cancel")
-    assert (late.status_code, "This run is over already." in late.text) == (409, True)
+    assert (late.status_code, "This run has already ended." in late.text) == (409, True)
 
 
 def test_that_a_run_is_suspended_is_told(visitor: Visitor) -> None:
