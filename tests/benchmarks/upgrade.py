@@ -1,6 +1,6 @@
 """What is lost by an upgrade of a running system: ``python -m tests.benchmarks.upgrade [commit]``.
 
-Starts two servers, two services and a worker of a commit, by default the last one before the newest migration, on
+Starts two servers, two services and a worker of a commit, by default the last one with fewer migrations, on
 PostgreSQL and Redis. Clients request runs, as where processes are killed (``kills.py``), and schedules fire each
 minute. One process after the other is ended, and started again from this version.
 
@@ -49,6 +49,16 @@ def tree_of(commit: str) -> Iterator[Path]:
         archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True)
         subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
         yield Path(folder)
+
+
+def before_newest() -> str:
+    """Return the last commit with fewer migrations; one on a branch may have some that were renumbered since."""
+
+    def migrations(commit: str) -> set[str]:
+        return {*git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").splitlines()}
+
+    ours, changes = migrations("HEAD"), git("log", "--format=%h", "--", MIGRATIONS).splitlines()
+    return next(f"{each}^" for each in changes if migrations(f"{each}^") < ours)
 
 
 def recurring(client: httpx.Client) -> list[str]:
@@ -135,5 +145,4 @@ def main(commit: str) -> None:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:] or [f"{git('log', '-1', '--format=%h', '--', MIGRATIONS)}^"]
-    main(*words)
+    main(*(sys.argv[1:] or [before_newest()]))
