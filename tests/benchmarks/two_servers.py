@@ -91,7 +91,8 @@ def fire(servers: Collection[Live], due: int, pids: Mapping[str, int]) -> None:
     time.sleep(60 * MINUTES - 30)
     now, seconds = seconds_of_cpu(pids), time.monotonic() - since
     with closing(Store(first.database_url)) as store, store.transaction(write=False) as tx:
-        told = [result for result in tx.all(JobResult, scheduled_job_id=ids) if result.nominal_time >= begun]
+        rows = tx.all(JobResult, scheduled_job_id=ids)
+    told = [row for row in rows if row.nominal_time is not None and row.nominal_time >= begun]
     tell_lateness(told, due * MINUTES)
     for name, pid in pids.items():
         percent = 100 * (now[name] - before[name]) / seconds
