@@ -19,6 +19,8 @@ For callers of the REST API besides:
 * Who asks comes first, then the object, then what they send, then superusers; what is refused has changed nothing.
 * What they add or change must be within what they may add or change, also as it is afterwards.
 * They name only users and groups that they may see; themselves always.
+* Whom they add and take away, beside those whom they name all of, is added and taken away then and there: what others
+  have linked meanwhile, and what the caller may not view, stays linked.
 * Only a superuser touches a superuser or a superuser's tokens, or makes somebody one; or gives a name again that is
   kept for another user.
 * Who sets somebody's password can sign in as them for ever: they may change this user, and make such a token for them.
@@ -119,6 +121,9 @@ DESCRIBED: Mapping[ObjectType, tuple[str, ...]] = {
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+Without = Mapping[str, Collection[UUID]]
+"""The ids of users and groups that something is to be linked with no longer, by field."""
+
 OPTIONS = frozenset({"reuse_name", "revoke_approvals"})
 """What can be given with the fields of a user, and says how they are written."""
 
@@ -215,7 +220,15 @@ class Accounts:
         """
         return await self._write(kind, partial(_add, self._desk(actor, kind), body))
 
-    async def change(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], body: object) -> Changed[Account]:
+    async def change(
+        self,
+        actor: Actor,
+        kind: ObjectType,
+        by: Mapping[str, Any],
+        body: object,
+        *,
+        without: Without | None = None,
+    ) -> Changed[Account]:
         """Change one, and return it with the approvals that the caller is to be told of.
 
         Args:
@@ -223,6 +236,8 @@ class Accounts:
             kind: the type.
             by: the field that tells which one.
             body: the fields to change, as sent.
+            without: the users and groups that are taken away; those in the body are then added to what there is. If
+                it is not given, the body names all that there are to be.
 
         Raises:
             Forbidden: they may change none, or not this one, or not into this.
@@ -230,7 +245,7 @@ class Accounts:
             Invalid: a fault in a field, or its new name is taken.
             Conflict: no active superuser would remain.
         """
-        return await self._write(kind, partial(_change, self._desk(actor, kind), by, body))
+        return await self._write(kind, partial(_change, self._desk(actor, kind), by, body, without))
 
     async def remove(
         self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], *, revoke_approvals: bool = False
@@ -327,10 +342,14 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
     return Added(thing=thing, key=key)
 
 
-def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -> Changed[Account]:
+def _change(
+    desk: _Desk, by: Mapping[str, Any], body: object, without: Without | None, tx: Transaction
+) -> Changed[Account]:
     revokes = isinstance(body, Mapping) and bool(body.get("revoke_approvals"))
     before: Account = _found(tx, desk, Action.CHANGE, by, revokes=revokes)
     fields = read_form(desk.kind, body, desk.reading(tx), before)
+    if without is not None:
+        fields |= _relinked(tx, desk, before, fields, without)
     if isinstance(before, Token) and fields.get("expires", before.expires) != before.expires:
         _check_end(fields["expires"], _end_of(_line_of(tx, desk.actor)))
     _check_superusers(tx, desk, before, becomes=fields.get("is_superuser", False))
@@ -338,6 +357,18 @@ def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -
     changed = change_account(tx, before, fields, desk.now, desk.actor)
     _check_outcome(tx, desk, Action.CHANGE, changed.thing)
     return replace(changed, approvals=changed.approvals.seen_by(tx, desk.actor))
+
+
+def _relinked(
+    tx: Transaction, desk: _Desk, thing: Account, added: Mapping[str, Any], without: Without
+) -> dict[str, set[UUID]]:
+    """Return, by field, what a locked thing is linked with after some are added and others are taken away."""
+    there = linked(tx, desk.kind, [thing.id])
+    found = {}
+    for name, link in LINKS[desk.kind].items():
+        gone = _seen(tx, desk.actor, link.others, {*without.get(name, ())})
+        found[name] = {*there[name][thing.id]} - gone | {*added.get(name, ())}
+    return found
 
 
 def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, tx: Transaction) -> Approvals:
@@ -463,9 +494,9 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
     by_name = _named(tx, kind, {ref for ref in named if isinstance(ref, str)})
     found = [by_id.get(ref) if isinstance(ref, UUID) else by_name.get(ref) for ref in named]
     there = {thing.id for thing in found if thing is not None}
-    seen = tx.visible(kind, actor, Action.VIEW, there) | {actor.id}
+    seen = _seen(tx, actor, kind, there)
     # Locked, so that none of them goes, or is called otherwise, before it is linked.
-    names = {thing.id: getattr(thing, name) for thing in tx.all(model, order="id", lock=True, id=seen & there)}
+    names = {thing.id: getattr(thing, name) for thing in tx.all(model, order="id", lock=True, id=seen)}
     ids: list[UUID] = []
     for ref, thing in zip(named, found, strict=True):
         if thing is None or names.get(thing.id) != getattr(thing, name):
@@ -473,6 +504,11 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
             raise Invalid(f"There is no {noun} {str(ref)[:100]!r}, or none that you may see.")
         ids.append(thing.id)
     return tuple(dict.fromkeys(ids))
+
+
+def _seen(tx: Transaction, actor: Actor, kind: ObjectType, ids: set[UUID]) -> set[UUID]:
+    """Return those of these that the actor may view; themselves always."""
+    return {*tx.visible(kind, actor, Action.VIEW, ids)} | (ids & {actor.id})
 
 
 def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> Mapping[str, Any]:
@@ -697,8 +733,7 @@ def described(tx: Transaction, thing: Account) -> dict[str, Any]:
     for name, link in LINKS[kind].items():
         its: dict[str, Any] = {link.of: thing.id}
         ids = {getattr(row, link.to) for row in tx.all(link.kind, **its)}
-        other = GROUP if name == "groups" else USER
-        found[name] = sorted(getattr(each, NAMED_BY[other]) for each in tx.all(TYPES[other], id=ids))
+        found[name] = sorted(getattr(each, NAMED_BY[link.others]) for each in tx.all(TYPES[link.others], id=ids))
     return found
 
 
@@ -779,20 +814,22 @@ class Link:
         kind: the noun of a link.
         of: its field for the thing that has them.
         to: its field for one of the others.
+        others: the type of these.
     """
 
     kind: type[Any]
     of: str
     to: str
+    others: ObjectType
 
 
 LINKS: Mapping[ObjectType, Mapping[str, Link]] = {
-    ObjectType.USER: {"groups": Link(kind=UserGroup, of="user_id", to="group_id")},
-    ObjectType.GROUP: {"users": Link(kind=UserGroup, of="group_id", to="user_id")},
+    ObjectType.USER: {"groups": Link(kind=UserGroup, of="user_id", to="group_id", others=GROUP)},
+    ObjectType.GROUP: {"users": Link(kind=UserGroup, of="group_id", to="user_id", others=USER)},
     ObjectType.TOKEN: {},
     ObjectType.PERMISSION: {
-        "users": Link(kind=PermissionUser, of="permission_id", to="user_id"),
-        "groups": Link(kind=PermissionGroup, of="permission_id", to="group_id"),
+        "users": Link(kind=PermissionUser, of="permission_id", to="user_id", others=USER),
+        "groups": Link(kind=PermissionGroup, of="permission_id", to="group_id", others=GROUP),
     },
 }
 

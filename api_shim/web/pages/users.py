@@ -2,7 +2,8 @@
 
 * To deactivate a user, and to remove one, is asked for where it is said what becomes of what they have scheduled and
   approved.
-* Whoever saves a user adds and takes away the groups that they have ticked and unticked, and leaves the others.
+* Whoever saves a user changes what they have changed in the form, and adds and takes away the groups that they have
+  ticked and unticked there.
 """
 
 from __future__ import annotations
@@ -14,20 +15,28 @@ from uuid import UUID
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from api_shim.domain.accounts import Token
+from api_shim.domain.accounts import Group, Token
 from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_id
 from api_shim.services.account_views import Seen
-from api_shim.services.accounts import linked
 from api_shim.services.given_approvals import told as told_approvals
 from api_shim.services.sessions import may_have_password
 from api_shim.store import Listing
 from api_shim.web.pages.account import LABELS as TOKEN_LABELS
 from api_shim.web.pages.account import REVOKED, revocation, token_fields, typed_token
-from api_shim.web.pages.administration import asked_page, refused, section_router, show, told
+from api_shim.web.pages.administration import (
+    SHOWN,
+    altered,
+    asked_page,
+    refused,
+    section_router,
+    show,
+    told,
+    with_shown,
+)
 from api_shim.web.pages.lists import versions_in
 from api_shim.web.pages.permission_text import granted
-from api_shim.web.pages.run_form import first, typed_in
+from api_shim.web.pages.run_form import Typed, first, typed_in
 from api_shim.web.pages.sections import USERS
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate.constraints import Lookup, Op
@@ -74,8 +83,8 @@ async def user(user_id: UUID, here: Here) -> Response:
 @router.post("/{user_id}")
 async def save(user_id: UUID, here: Here, form: Posted) -> Response:
     try:
-        body = await _changes(here, user_id, form)
-        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body)
+        body, without = _changes(typed_in(form))
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body, without=without)
     except GateError as error:
         return await _page(here, user_id, error, "user", form)
     return await here.go(_at(user_id), f"The changes are saved.{told_approvals(changed.approvals)}")
@@ -199,8 +208,6 @@ async def _page(
     views = here.use.account_views
     seen = await views.one(here.actor, USER, user_id)
     groups = await views.named(here.actor, GROUP, MOST_GROUPS)
-    at_first = {"username": [seen.thing.username], "group": [str(each.id) for each in seen.linked["groups"]]}
-    at_first |= {"superuser": ["yes"]} if seen.thing.is_superuser else {}
     return await show(
         here,
         "user.html",
@@ -214,7 +221,7 @@ async def _page(
         held=await views.held(here.actor, USER, user_id),
         sees_permissions=here.actor.may(Action.VIEW, ObjectType.PERMISSION),
         tokens=await _tokens(here, user_id),
-        typed=typed_in(form) if form is not None and of == "user" else at_first,
+        typed=typed_in(form) if form is not None and of == "user" else _fields(seen, groups),
         typed_token=typed_token(form) if form is not None and of == "token" else {},
         value=first,
         faults=refused(error, LABELS, of, FORMS),
@@ -229,20 +236,23 @@ async def _tokens(here: Visit, user_id: UUID) -> list[Token]:
     return (await here.use.queries.page(here.actor, TOKEN, listing)).rows
 
 
-async def _changes(here: Visit, user_id: UUID, form: FormData) -> dict[str, Any]:
-    """Return what a form changes of a user; what it shows as it was, it leaves."""
-    typed = typed_in(form)
-    seen = await here.use.account_views.one(here.actor, USER, user_id)
-    body: dict[str, Any] = {}
-    if (name := first(typed, "username").strip()) != seen.thing.username:
-        body["username"] = name
-    if "with_superuser" in typed and ("superuser" in typed) != seen.thing.is_superuser:
+def _fields(seen: Seen[Any], groups: Sequence[Group]) -> Typed:
+    """Return what the form has at first: of the groups of a user, those that it offers."""
+    theirs = {each.id for each in seen.linked["groups"]}
+    fields = {"username": [seen.thing.username], "group": [str(each.id) for each in groups if each.id in theirs]}
+    return with_shown(fields | ({"superuser": ["yes"]} if seen.thing.is_superuser else {}))
+
+
+def _changes(typed: Typed) -> tuple[dict[str, Any], Mapping[str, set[UUID]]]:
+    """Return what a form changes of a user, and the groups that it takes them out of."""
+    changed = altered(typed)
+    body: dict[str, Any] = {"username": first(typed, "username").strip()} if "username" in changed else {}
+    if "superuser" in changed:
         body["is_superuser"] = "superuser" in typed
-    was, chosen = ({*filter(None, map(read_id, typed.get(field, [])))} for field in ("was", "group"))
-    if was != chosen:
-        links = await here.use.store.read(lambda tx: linked(tx, USER, [user_id]))
-        body["groups"] = [str(each) for each in ({*links["groups"][user_id]} - (was - chosen)) | (chosen - was)]
-    return body
+    was, chosen = ({*filter(None, map(read_id, typed.get(field, [])))} for field in (f"{SHOWN}group", "group"))
+    if chosen - was:
+        body["groups"] = [str(each) for each in chosen - was]
+    return body, {"groups": was - chosen}
 
 
 async def _token(here: Visit, user_id: UUID, token_id: UUID) -> tuple[Seen[Any], Token]:

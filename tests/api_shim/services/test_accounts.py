@@ -108,8 +108,8 @@ class Place:
     def add(self, actor: Actor, kind: ObjectType, body: object) -> Added:
         return asyncio.run(self.accounts.add(actor, kind, body))
 
-    def change(self, actor: Actor, kind: ObjectType, by: Any, body: object) -> Any:
-        return asyncio.run(self.accounts.change(actor, kind, _by(kind, by), body)).thing
+    def change(self, actor: Actor, kind: ObjectType, by: Any, body: object, **how: Any) -> Any:
+        return asyncio.run(self.accounts.change(actor, kind, _by(kind, by), body, **how)).thing
 
     def remove(self, actor: Actor, kind: ObjectType, by: Any) -> None:
         asyncio.run(self.accounts.remove(actor, kind, _by(kind, by)))
@@ -649,6 +649,41 @@ def test_everybody_may_name_themselves(few: Place) -> None:
     body = {"name": "p", "object_types": ["prefect"], "actions": ["write"], "users": [str(alice.id), "alice"]}
     made = few.add(alice, PERMISSION, body).thing
     assert few.identity.receivers(made.id) == (["alice"], [])
+
+
+# Who is added and taken away one by one
+
+
+@pytest.mark.parametrize("kind", [USER, PERMISSION])
+@pytest.mark.each_database
+def test_of_two_who_add_at_once_both_are_heard(place: Place, kind: ObjectType) -> None:
+    root, thing, start = place.actor("root"), place.things[kind], Barrier(2)
+    names = [place.identity.add_group(name, NOW).name for name in ("one", "two")]
+
+    def add(name: str) -> None:
+        start.wait(10)
+        place.change(root, kind, thing, {"groups": [name]}, without={})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, names))
+    if kind is USER:
+        assert {group.name for group, users in place.identity.groups() if "bob" in users} == {*names}
+    else:
+        assert place.identity.receivers(thing.id) == (["bob"], ["one", "ops", "two"])
+
+
+def test_whom_they_may_not_see_they_neither_add_nor_take_away(few: Place) -> None:
+    for name in ("seen", "also seen", "hidden"):
+        few.identity.add_group(name, NOW)
+    for name in ("seen", "hidden"):
+        few.identity.set_member(name, "bob", NOW, member=True)
+    groups = {group.name: group.id for group, _ in few.identity.groups()}
+    limit = {"name__icontains": "seen"}
+    clerk = few.actor("alice", grant(USER, VIEW, CHANGE), grant(GROUP, VIEW, limit=limit))
+    few.change(clerk, USER, "bob", {"groups": ["also seen"]}, without={"groups": {groups["seen"], groups["hidden"]}})
+    assert {group.name for group, users in few.identity.groups() if "bob" in users} == {"also seen", "hidden"}
+    kind, told = refusal(lambda: few.change(clerk, USER, "bob", {"groups": [str(groups["ops"])]}, without={}))
+    assert (kind, [*told]) == (Invalid, ["groups"])
 
 
 # What is taken
