@@ -179,6 +179,22 @@ def test_the_number_and_the_list_follow_while_the_page_is_open(
     assert int(page.locator("#waiting > span").first.text_content() or 0) == number - 2
 
 
+def test_a_page_that_nobody_saw_shows_what_has_changed_meanwhile_though_the_numbers_are_the_same(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    page = queue(live, signed_in("bob"))
+    before, after = requests.ask(), unique("renamed")
+    expect(page.get_by_role("link", name=before)).to_be_visible()
+    show = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    show += " document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(show, True)
+    with live.client("alice") as alice:
+        asked = alice.get(SCHEDULES, params={"name": before}).json()["results"][0]["id"]
+        assert alice.patch(f"{SCHEDULES}{asked}/", json={"name": after}).status_code == 200
+    page.evaluate(show, False)
+    expect(page.get_by_role("link", name=after)).to_be_visible()
+
+
 def test_keys_lead_to_the_queue_to_the_search_and_to_the_approval(
     live: Live, signed_in: SignedIn, requests: Requests
 ) -> None:
