@@ -8,7 +8,6 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from api_shim.domain.accounts import User
-from api_shim.services.accounts import linked
 from api_shim.services.given_approvals import told as told_approvals
 from api_shim.web.pages.administration import asked_page, refused, section_router, show, told
 from api_shim.web.pages.permission_text import granted
@@ -58,10 +57,8 @@ async def set_member(group_id: UUID, here: Here, form: Posted) -> Response:
     member = text_of(form, "member") != "no"
     try:
         user = await _named(here, text_of(form, "username").strip())
-        links = await here.use.store.read(lambda tx: linked(tx, USER, [user.id]))
-        wanted = {*links["groups"][user.id]} - {group_id} | ({group_id} if member else set())
-        body = {"groups": [str(each) for each in wanted]}
-        changed = await here.use.accounts.change(here.actor, USER, {"id": user.id}, body)
+        body, without = ({"groups": [str(group_id)]}, {}) if member else ({}, {"groups": [group_id]})
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user.id}, body, without=without)
     except GateError as error:
         return await _page(here, group_id, error, "members", form)
     said = f"{user.username} is {'now' if member else 'no longer'} in {seen.thing.name}."
