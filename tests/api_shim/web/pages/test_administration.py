@@ -346,7 +346,7 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     )
     assert "secret" not in told
     assert office.visitors.sends(at, "clerk").headers["location"] == USERS
-    assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
+    assert "subject was removed." in text_in(office.visitors.sees(USERS, "clerk"))
 
 
 @pytest.mark.parametrize("way", ["remove", "deactivate"])
@@ -501,7 +501,7 @@ def test_a_worker_gets_an_account_and_a_token_that_is_shown_once(office: Office)
     assert {actor for _, actor in acts} == {"admin"}
     assert {act for act, _ in acts} == {EventType.USER_ADDED, EventType.USER_CHANGED, EventType.TOKEN_ADDED}
     for form, told in (
-        ({"name": "subject"}, "subject is no account of workers"),
+        ({"name": "subject"}, "subject is not a worker account"),
         ({"name": "builder", "pool": "others"}, "the work pool builders alone"),
         ({"name": "not a name"}, "A user name has"),
     ):
