@@ -220,7 +220,7 @@ PAGES = {
     "deployments": "Create a deployment to get started",
     "work-pools": "Add a work pool to get started",
     "work-pools/create": "Infrastructure Type",
-    "work-pools/work-pool/default": "To see more of this needs the permission prefect.view.",
+    "work-pools/work-pool/default": "Seeing more of this needs the permission prefect.view.",
     "work-pools/work-pool/default/edit": "Base Job Template",
     "work-pools/work-pool/default/queue/default": "No runs found",
     "work-pools/work-pool/default/queue/create": "Create Work Queue",
@@ -233,7 +233,7 @@ PAGES = {
     "concurrency-limits": "Add a concurrency limit",
     "concurrency-limits?tab=task-run": "Add a concurrency limit for your task runs",
     "artifacts": "Create an artifact to get started",
-    "settings": "To see the settings needs the permission prefect.write.",
+    "settings": "Seeing the settings needs the permission prefect.write.",
 }
 """Every page of Prefect's UI that is not about a single thing, and what it says where there is nothing to show."""
 
