@@ -35,8 +35,8 @@ from approval_gate.lifecycle import ApprovalState
 ASKED_COLUMNS = ("name", "state", "requested_by", "asked", "decided_by", "decided", "comment")
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
 
-NOBODY_TO_ASK = "There is no terminal here to ask; give --yes to approve the request as it stands."
-PAST_DUE = "The start time of this request has passed; give --force to approve it all the same: it runs at once."
+NOBODY_TO_ASK = "There is no terminal to ask at; use --yes to approve the request as it stands."
+PAST_DUE = "The start time of this request has passed; use --force to approve it anyway: it runs at once."
 
 Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of the request.")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="The reason; stored with the decision.")]
@@ -97,7 +97,7 @@ def approve(
         if not yes:
             typer.confirm("Approve this?", abort=True, err=True)
         row = shim.approve(seen.scheduled_job, force=force, comment=comment)
-    tell(row, f"Approved «{row.name}»; {what_follows(row, utc_now())}.", as_json=as_json)
+    tell(row, f"Approved “{row.name}”; {what_follows(row, utc_now())}.", as_json=as_json)
 
 
 def deny(ref: Ref, comment: Comment = "", url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
@@ -107,7 +107,7 @@ def deny(ref: Ref, comment: Comment = "", url: Url = HERE, insecure: Insecure = 
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.deny(ref, comment=comment)
-    tell(row, f"Denied «{row.name}».", as_json=as_json)
+    tell(row, f"Denied “{row.name}”.", as_json=as_json)
 
 
 def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
@@ -117,7 +117,7 @@ def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJs
     """
     with signed_in(url, insecure=insecure) as shim:
         result = shim.dry_run(ref)
-    tell(result, f"Started a dry run of «{ref}»: {result.url}", as_json=as_json)
+    tell(result, f"Started a dry run of “{ref}”: {result.url}", as_json=as_json)
 
 
 def _check_approvable(seen: Review, *, force: bool) -> None:

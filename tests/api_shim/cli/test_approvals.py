@@ -68,7 +68,7 @@ def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
             ROW | {"name": "a/b"},
             "a%2Fb/deny/",
             {"comment": "Not today."},
-            "Denied «a/b».",
+            "Denied “a/b”.",
             id="deny",
         ),
         pytest.param(
@@ -76,7 +76,7 @@ def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
             RESULT,
             "nightly/dry-run/",
             {},
-            f"Started a dry run of «nightly»: {RESULT['url']}",
+            f"Started a dry run of “nightly”: {RESULT['url']}",
             id="dry-run",
         ),
     ],
@@ -142,7 +142,7 @@ def test_what_is_approved_is_what_was_shown(
 ) -> None:
     server.bodies, server.body = [said.review()], answer
     printed = signoff("approve", "nightly", "--yes", *words)
-    assert (printed.status, printed.out) == (0, f"Approved «nightly»; {sentence}.\n")
+    assert (printed.status, printed.out) == (0, f"Approved “nightly”; {sentence}.\n")
     assert stripped(printed.err) == SHOWN
     version = {"version": ROW["approval_version"]}
     assert server.asked == [
