@@ -351,7 +351,7 @@ class ScheduledJob(Object):
     time_zone: str
     crontab: str
     misfire: str = Field(
-        description="What becomes of firings that no worker took in time: `last`, `skip`, `all` or `ask`."
+        description="What happens to firings that no worker took in time: `last`, `skip`, `all` or `ask`."
     )
     one_off: bool
     enabled: bool
@@ -498,7 +498,7 @@ class ApprovalRequest(Object):
 
 
 class Comparison(Shape):
-    """What was decided about, compared with what was approved before."""
+    """What was requested, compared with what was approved before."""
 
     inputs: list[Difference] = Field(description="Its inputs; empty if they may be sensitive.")
     circumstances: list[Difference] = Field(description="When and where it was to run, as text.")

@@ -36,8 +36,8 @@ from approval_gate.lifecycle import ApprovalState
 ASKED_COLUMNS = ("name", "state", "requested_by", "asked", "decided_by", "decided", "comment")
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
 
-NOBODY_TO_ASK = "There is no terminal here to ask; give --yes to decide about the request as it stands."
-PAST_DUE = "The start time of this request has passed; give --force to approve it all the same: it runs at once."
+NOBODY_TO_ASK = "There is no terminal to ask at; use --yes to decide about the request as it stands."
+PAST_DUE = "The start time of this request has passed; use --force to approve it anyway: it runs at once."
 
 Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of the request.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
@@ -98,7 +98,7 @@ def approve(
         if not yes:
             typer.confirm("Approve this?", abort=True, err=True)
         row = shim.approve(seen.scheduled_job, force=force, comment=comment)
-    tell(row, f"Approved «{row.name}»; {what_follows(row, utc_now())}.", as_json=as_json)
+    tell(row, f"Approved “{row.name}”; {what_follows(row, utc_now())}.", as_json=as_json)
 
 
 def deny(
@@ -123,7 +123,7 @@ def deny(
             comment = comment or typer.prompt("Why? (may be left empty)", default="", show_default=False, err=True)
             typer.confirm("Deny this?", abort=True, err=True)
         row = shim.deny(seen.scheduled_job, comment=comment)
-    tell(row, f"Denied «{row.name}».", as_json=as_json)
+    tell(row, f"Denied “{row.name}”.", as_json=as_json)
 
 
 def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
@@ -133,7 +133,7 @@ def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJs
     """
     with signed_in(url, insecure=insecure) as shim:
         result = shim.dry_run(ref)
-    tell(result, f"Started a dry run of «{ref}»: {result.url}", as_json=as_json)
+    tell(result, f"Started a dry run of “{ref}”: {result.url}", as_json=as_json)
 
 
 def _check_askable(*, yes: bool) -> None:

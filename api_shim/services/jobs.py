@@ -90,7 +90,7 @@ class JobCode:
         """
         variable = load(job.class_path).variables().get(name)
         if not isinstance(variable, ObjectVar):
-            raise NotFound(f"{job.name} has no variable {name!r} of objects.")
+            raise NotFound(f"{job.name} has no object variable {name!r}.")
         with reading_variables_with(self._value_of):
             return [(key, variable.title_of(each)) for key, each in variable.objects().items()]
 

@@ -128,7 +128,7 @@ class Queries:
             pools = await self._store.read(partial(pools_of, own=self._engine.pool))
             counts = {pool: await self._engine.worker_counts(pool) for pool in {"", *pools.values()}}
         except Unavailable:
-            logger.warning("Prefect does not answer; the numbers of workers are unknown.")
+            logger.warning("Prefect is not responding, so the numbers of workers are unknown.")
             return None
         return {**counts[""], **{queue: counts[pool].get(queue, 0) for queue, pool in pools.items()}}
 

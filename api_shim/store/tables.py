@@ -554,7 +554,9 @@ notification_targets = Table(
     Column("wrong_codes", Integer, nullable=False),
     time("sent_at", nullable=True),
     time("failing_since", nullable=True),
+    time("failed_at", nullable=True),
     Column("failure", Text, nullable=False),
+    time("retry_at", nullable=True),
     flag("switched_off"),
 )
 

@@ -35,20 +35,20 @@ FLAGS = {
     "enabled": ("Enabled", "Scheduled jobs of a disabled Job fail the next time they are due."),
     "approval_required": ("Approval required", "Another person must approve every request."),
     "has_sensitive_variables": ("Sensitive variables", "Its inputs are hidden, and it cannot be scheduled."),
-    "is_singleton": ("One at a time", "A run that would begin while another one is under way fails."),
-    "hidden": ("Hidden", "It is listed only to who searches for it, or asks for hidden Jobs."),
-    "dryrun_default": ("Dry run by default", "Its form proposes a dry run."),
+    "is_singleton": ("One at a time", "A run that would start while another is under way fails."),
+    "hidden": ("Hidden", "It is listed only for those who search for it or ask for hidden Jobs."),
+    "dryrun_default": ("Dry run by default", "Its form suggests a dry run."),
 }
 """The label and the help of each setting that is on or off."""
 TEXTS = {
     "description": ("Description", ""),
-    "soft_time_limit": ("Soft time limit", "Seconds after which its code is told to end; 0 for no limit."),
-    "time_limit": ("Time limit", "Seconds after which it is ended; 0 for no limit."),
+    "soft_time_limit": ("Soft time limit", "Seconds after which its code is asked to stop; 0 for no limit."),
+    "time_limit": ("Time limit", "Seconds after which it is killed; 0 for no limit."),
     "job_queues": ("Queues", "Names, separated by commas; the first one is the default."),
 }
 """The same of each setting that is typed."""
 LABELS = {name: label for name, (label, _help) in {**FLAGS, **TEXTS}.items()}
-CHANGED = {**LABELS, "installed": "Installed", "overridden": "Set here, and not by the code"}
+CHANGED = {**LABELS, "installed": "Installed", "overridden": "Set here instead of in the code"}
 """What the fields of the audit are called."""
 ON = "yes"
 
@@ -73,7 +73,7 @@ async def set_favourite(job_id: UUID, here: Here, form: Posted) -> Response:
     search = text_of(form, "q")
     listed = f"/signoff/jobs?{urlencode({'q': search})}" if search else "/signoff/jobs"
     back = f"/signoff/jobs/{job_id}" if text_of(form, "back") == "job" else listed
-    return await here.go(back, f"{job.name} is {'a favourite' if favourite else 'no favourite any more'}.")
+    return await here.go(back, f"{job.name} is {'now' if favourite else 'no longer'} a favourite.")
 
 
 @router.get("/settings")

@@ -68,7 +68,7 @@ def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
             RESULT,
             "nightly/dry-run/",
             {},
-            f"Started a dry run of «nightly»: {RESULT['url']}",
+            f"Started a dry run of “nightly”: {RESULT['url']}",
             id="dry-run",
         ),
     ],
@@ -134,7 +134,7 @@ def test_what_is_approved_is_what_was_shown(
 ) -> None:
     server.bodies, server.body = [said.review()], answer
     printed = signoff("approve", "nightly", "--yes", *words)
-    assert (printed.status, printed.out) == (0, f"Approved «nightly»; {sentence}.\n")
+    assert (printed.status, printed.out) == (0, f"Approved “nightly”; {sentence}.\n")
     assert stripped(printed.err) == SHOWN
     version = {"version": ROW["approval_version"]}
     assert server.asked == [
@@ -167,7 +167,7 @@ def test_without_a_terminal_it_needs_yes(signoff: Run, server: Told) -> None:
 def test_what_is_denied_is_what_was_shown(signoff: Run, server: Told) -> None:
     server.bodies, server.body = [said.review()], ROW
     printed = signoff("deny", "a/b", "--yes", "--comment", "Not today.")
-    assert (printed.status, printed.out, stripped(printed.err)) == (0, "Denied «nightly».\n", SHOWN)
+    assert (printed.status, printed.out, stripped(printed.err)) == (0, "Denied “nightly”.\n", SHOWN)
     assert server.asked == [
         ("GET", "/api/extras/scheduled-jobs/a%2Fb/review/", None),
         (

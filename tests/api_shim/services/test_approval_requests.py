@@ -144,7 +144,7 @@ def test_it_is_told_to_who_had_a_part_in_it_and_to_who_may_view_requests(plants:
         assert (found and found.state, newest_of(carol, row.id, tx)) == (ApprovalState.DENIED, None)
 
 
-# What came of it
+# Outcome
 
 
 def test_what_came_of_it_is_its_newest_run(plants: Plants) -> None:

@@ -198,7 +198,9 @@ def full() -> list[Any]:
         wrong_codes=2,
         sent_at=EXACT,
         failing_since=EXACT,
+        failed_at=EXACT,
         failure=NASTY,
+        retry_at=EXACT,
         switched_off=True,
     )
     happened = event_of(Topic.SCHEDULE, scheduled.id, EXACT, actor_id=user.id, actor="Zoë", what="disabled")

@@ -206,7 +206,7 @@ def test_what_one_may_not_view_is_not_told_from_what_there_is_not(desk: Several)
     desk.origin.add(sees, PermissionUser(permission_id=sees.id, user_id=zoe.id))
     desk.signed_in["zoe"] = asyncio.run(desk.origin.sessions.sign_in("zoe", desk.origin.keys["zoe"], ""))
     shown = desk.confirms("approve", [row], who="zoe")
-    assert "1 request that does not exist any more" in shown.text
+    assert "1 request that no longer exists" in shown.text
     assert "hidden" not in within(shown.text)
     answer = desk.does("/decisions", "zoe", {"decision": "approve", "id": [str(row.id)]})
     assert "hidden" not in within(answer.text)

@@ -117,13 +117,15 @@ def test_every_page_says_since_when_prefect_is_away_without_asking_it(
     wired: Application, browser: Browser, clock: Clock
 ) -> None:
     pages = ("/signoff/jobs", ADDRESS, "/signoff/approval-queue", "/signoff/results")
-    assert not any("Prefect is away" in browser.get(page).text for page in pages)
+    assert not any("Prefect has not responded" in browser.get(page).text for page in pages)
     since = clock.now
     with suppress(Unavailable):
         asyncio.run(wired.served.look())
     clock.now += AWAY_AFTER
     calls = len(engine_of(wired).calls)
-    said = re.compile(rf"Prefect is away since <time[^>]*>{since:%Y-%m-%d %H:%M} UTC</time>; what you request is kept")
+    said = re.compile(
+        rf"Prefect has not responded since <time[^>]*>{since:%Y-%m-%d %H:%M} UTC</time>. Requests are kept"
+    )
     assert all(said.search(browser.get(page).text) for page in pages)
     assert len(engine_of(wired).calls) == calls
 

@@ -285,7 +285,7 @@ def test_job_results_are_deleted(admin: httpx.Client, people: People) -> None:
 
 def test_a_run_that_is_not_over_keeps_its_result(admin: httpx.Client) -> None:
     made = admin.post(f"{JOBS}Sleep/run/", json={"data": {"seconds": 20}}).json()["job_result"]
-    told = "This run is not over; cancel it, or wait until it has ended."
+    told = "This run has not ended; cancel it, or wait until it has."
     one = admin.delete(made["url"])
     several = admin.request("DELETE", RESULTS, json=[made["id"]])
     assert admin.post(f"{made['url']}cancel/").json()["status"]["value"] == "REVOKED"
