@@ -481,7 +481,7 @@ class ApprovalRequest(Object):
     task_name: str = Field(description="The class path of its Job.")
     job_model: Reference | Job
     scheduled_job: Reference | ScheduledJob | None = Field(
-        description="What is to be approved; null once it was denied, withdrawn or deleted."
+        description="What is to be approved; null once it was denied, withdrawn or deleted, and to who may not view it."
     )
     user: Reference | User | None = Field(description="Who requested it; null if that user has been removed.")
     requested_by: str = Field(description="Their name then; empty if it was asked by itself.")

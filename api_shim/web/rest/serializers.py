@@ -292,13 +292,13 @@ class Serializer:
             told: what became of it, among others.
         """
         inputs, result = told.inputs_of(row), told.results.get(row.scheduled_job_id)
-        stored = row.scheduled_job_id in told.scheduled
+        seen = row.scheduled_job_id in told.scheduled
         return schemas.ApprovalRequest(
             **self._object(row.id, "extras/approval-requests", f"{row.name}: {row.state}", row.name),
             name=row.name,
             task_name=row.task_name,
             job_model=self._job(row.job_id),
-            scheduled_job=self._scheduled(row.scheduled_job_id) if stored else None,
+            scheduled_job=self._scheduled(row.scheduled_job_id) if seen else None,
             user=self._user(row.user_id) if row.user_id else None,
             requested_by=row.requested_by,
             owner=self._user(row.owner_id) if row.owner_id else None,
