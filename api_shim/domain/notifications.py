@@ -4,7 +4,8 @@
   out later, and nothing waits for that. It names things by their ids; what is told of them is read when it is sent.
 * A person who has chosen nothing is told of everything, at once; who has given no target is told of nothing.
 * Mail goes to an address only once whoever reads it has confirmed that.
-* A target that has failed for ``OFF_AFTER`` is switched off. Until then each message is tried again, ever more rarely.
+* A target that has failed for ``OFF_AFTER`` is switched off. Until then it is tried again, ever more rarely: whatever
+  is to be told there waits for that, but for what its owner has just asked for.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ class Topic(StrEnum):
     CONFIRM = "confirm"
 
 
-CHOICES: tuple[Topic, ...] = tuple(topic for topic in Topic if topic not in (Topic.TEST, Topic.CONFIRM))
-"""What people choose among; the others are told to who has just asked for them."""
+ASKED_FOR = (Topic.TEST, Topic.CONFIRM)
+"""What is told to who has just asked for it."""
+CHOICES: tuple[Topic, ...] = tuple(topic for topic in Topic if topic not in ASKED_FOR)
+"""What people choose among."""
 
 
 class Happening(StrEnum):
@@ -64,7 +67,7 @@ class Way(StrEnum):
 OFF_AFTER = timedelta(days=3)
 """How long a target fails until it is switched off."""
 LONGEST_PAUSE = timedelta(hours=6)
-"""How long a message that has failed waits at most for the next attempt."""
+"""How long a target that has failed waits at most for the next attempt."""
 MOST_TARGETS = 10
 """How many targets one person may have."""
 MOST_CODES = 5
@@ -127,7 +130,9 @@ class NotificationTarget:
         wrong_codes: how many wrong codes were given for it; each time that the code was sent again counts, too.
         sent_at: when something was last sent there; None for never.
         failing_since: since when it has failed; None while it does not.
+        failed_at: when it failed last; None while it does not.
         failure: why it failed, as a sentence; empty if it did not.
+        retry_at: until when it is left alone because it has failed; None while it is not.
         switched_off: whether it is not used any more, until somebody switches it on.
     """
 
@@ -141,13 +146,20 @@ class NotificationTarget:
     wrong_codes: int = 0
     sent_at: datetime | None = None
     failing_since: datetime | None = None
+    failed_at: datetime | None = None
     failure: str = ""
+    retry_at: datetime | None = None
     switched_off: bool = False
 
     @property
     def is_used(self) -> bool:
         """Whether what happens is told there."""
         return self.confirmed and not self.switched_off
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether it can be expected to answer: the mail server does, and so does what took the last message."""
+        return self.failing_since is None and (self.way is Way.MAIL or self.sent_at is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +190,7 @@ class Notification:
 
     Args:
         event_id: what is told; once to each target.
-        due_at: when it is told, or tried again.
+        due_at: when it is told.
         attempts: how often that has failed.
 
         The others are those of a ``NotificationEvent``.
@@ -203,6 +215,10 @@ class NotificationMark:
 
     request_id: UUID
     topic: Topic
+
+
+WORKING: Mapping[str, Any] = {"failing_since": None, "failed_at": None, "failure": "", "retry_at": None}
+"""The fields of a target that does not fail."""
 
 
 def notification_of(event: NotificationEvent, target: NotificationTarget, due_at: datetime) -> Notification:
@@ -257,7 +273,7 @@ def _is_stopped(row: ScheduledJob) -> bool:
 
 
 def pause_after(attempts: int) -> timedelta:
-    """Return how long a message waits that has failed so often."""
+    """Return how long a target is left alone at which a message has failed so often."""
     return min(timedelta(minutes=2 ** min(attempts - 1, 10)), LONGEST_PAUSE)
 
 

@@ -44,12 +44,12 @@ from flows.inputs import is_storable
 
 OWN_SENTENCES: Mapping[str, str] = {
     **SENTENCES,
-    "extra_forbidden.user": "The owner is changed by assuming ownership, or by a transfer.",
-    "extra_forbidden.kwargs": "The inputs are changed as `data`.",
+    "extra_forbidden.user": "To change the owner, assume ownership or transfer the scheduled job.",
+    "extra_forbidden.kwargs": "To change the inputs, send them as `data`.",
 }
-NOT_NOW = "What exists already cannot be made to run immediately; run its Job, or give a start."
-OVER = "It has run, and is over; request another one."
-ONLY_ONCE = "It asks about a firing that was missed, which can run only once."
+NOT_NOW = "A scheduled job cannot be changed to run immediately. Give it a start time, or run its Job."
+OVER = "It has already run. Make a new request instead."
+ONLY_ONCE = "It asks about a missed firing, which runs only once. Make a new request instead."
 NO_CRONTAB = "Only a custom schedule has a crontab."
 TIMES = frozenset({"start_time", "time_zone", "crontab", "interval"})
 WHEN = TIMES | {"misfire"}

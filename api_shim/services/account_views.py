@@ -24,7 +24,7 @@ from api_shim.domain.accounts import (
     WorkerAccount,
 )
 from api_shim.domain.model import Job
-from api_shim.services.accounts import NAMED_BY, linked
+from api_shim.services.accounts import LINKS, NAMED_BY, linked
 from api_shim.services.authentication import actor_of, grant_of
 from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.services.schedule_views import INACTIVE
@@ -171,7 +171,8 @@ def _seen(tx: Transaction, actor: Actor, kind: ObjectType, rows: Sequence[Any]) 
     links = linked(tx, kind, ids) if ids else {}
     by_field = {
         name: {
-            each.id: each for each in _viewed(tx, actor, _kind_of(name), [to for some in of.values() for to in some])
+            each.id: each
+            for each in _viewed(tx, actor, LINKS[kind][name].others, [to for some in of.values() for to in some])
         }
         for name, of in links.items()
     }
@@ -184,10 +185,6 @@ def _seen(tx: Transaction, actor: Actor, kind: ObjectType, rows: Sequence[Any]) 
         return Seen(thing=row, linked=shown, works_for=pools.get(row.id, ""))
 
     return [seen(row) for row in rows]
-
-
-def _kind_of(field: str) -> ObjectType:
-    return GROUP if field == "groups" else USER
 
 
 def _viewed(tx: Transaction, actor: Actor, kind: ObjectType, ids: Collection[UUID]) -> list[Any]:

@@ -13,12 +13,15 @@ For whoever writes, through the REST API or on the server's own machine (``accou
 * The names of users are kept (``user_names``): one that another user has, or had until lately, is not given again.
 * Whoever changes or removes an account is told which approvals stand though their approvers may give them no longer
   (``given_approvals``); with a user who is removed or deactivated theirs can be revoked.
+* What they own can be transferred with it (``ownership``), in the same transaction.
 
 For callers of the REST API besides:
 
 * Who asks comes first, then the object, then what they send, then superusers; what is refused has changed nothing.
 * What they add or change must be within what they may add or change, also as it is afterwards.
 * They name only users and groups that they may see; themselves always.
+* Whom they add and take away, beside those whom they name all of, is added and taken away then and there: what others
+  have linked meanwhile, and what the caller may not view, stays linked.
 * Only a superuser touches a superuser or a superuser's tokens, or makes somebody one; or gives a name again that is
   kept for another user.
 * Who sets somebody's password can sign in as them for ever: they may change this user, and make such a token for them.
@@ -67,8 +70,9 @@ from api_shim.services.given_approvals import (
     revoke,
     standing_approvals,
 )
+from api_shim.services.ownership import Transfer, transfer_all
 from api_shim.services.sessions import hash_password
-from api_shim.services.user_names import give_up_name, take_name, user_called, users_called
+from api_shim.services.user_names import give_up_name, referred_user, take_name, user_called, users_called
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
@@ -88,7 +92,7 @@ NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 TAKEN: Mapping[ObjectType, tuple[str, str]] = {
     USER: ("username", NAME_TAKEN),
     GROUP: ("name", "A group with this name already exists."),
-    TOKEN: ("key", "This key is in use already."),
+    TOKEN: ("key", "This key is already in use."),
     PERMISSION: ("name", "A permission with this name already exists."),
 }
 """What is told, and under which field, when there is one like it."""
@@ -118,6 +122,9 @@ DESCRIBED: Mapping[ObjectType, tuple[str, ...]] = {
 """The fields whose values the audit tells, besides the linked users and groups."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+Without = Mapping[str, Collection[UUID]]
+"""The ids of users and groups that something is to be linked with no longer, by field."""
 
 OPTIONS = frozenset({"reuse_name", "revoke_approvals"})
 """What can be given with the fields of a user, and says how they are written."""
@@ -164,14 +171,14 @@ class Removed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Departure:
-    """What a user who is removed leaves, as far as whoever removes them may see it.
+    """What a user who is removed or deactivated leaves, as far as whoever does this to them may see it.
 
     Args:
         user: the user.
         scheduled: the scheduled jobs that they own, by name, which fail from then on.
         versions: the versions of these, by id.
         hidden: how many others of theirs there are.
-        tokens: how many tokens of theirs end.
+        tokens: how many tokens of theirs stop working.
         others: how many tokens of others end with those.
         automations: the names of the automations that act as them, and then as nobody, as far as those may be seen.
         approvals: what they have approved and would stand.
@@ -215,7 +222,16 @@ class Accounts:
         """
         return await self._write(kind, partial(_add, self._desk(actor, kind), body))
 
-    async def change(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], body: object) -> Changed[Account]:
+    async def change(
+        self,
+        actor: Actor,
+        kind: ObjectType,
+        by: Mapping[str, Any],
+        body: object,
+        *,
+        without: Without | None = None,
+        transfer: Transfer | None = None,
+    ) -> Changed[Account]:
         """Change one, and return it with the approvals that the caller is to be told of.
 
         Args:
@@ -223,25 +239,35 @@ class Accounts:
             kind: the type.
             by: the field that tells which one.
             body: the fields to change, as sent.
+            without: the users and groups that are taken away; those in the body are then added to what there is. If
+                it is not given, the body names all that there are to be.
+            transfer: to whom a user who is deactivated transfers what they own; else it fails when it would next run.
 
         Raises:
             Forbidden: they may change none, or not this one, or not into this.
             NotFound: there is none, or none that they may see.
-            Invalid: a fault in a field, or its new name is taken.
+            Invalid: a fault in a field, its new name is taken, or what they own cannot be transferred.
             Conflict: no active superuser would remain.
         """
-        return await self._write(kind, partial(_change, self._desk(actor, kind), by, body))
+        return await self._write(kind, partial(_change, self._desk(actor, kind), by, body, without, transfer))
 
     async def remove(
-        self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], *, revoke_approvals: bool = False
+        self,
+        actor: Actor,
+        kind: ObjectType,
+        by: Mapping[str, Any],
+        *,
+        revoke_approvals: bool = False,
+        transfer: Transfer | None = None,
     ) -> Approvals:
-        """Remove one; a user with their tokens, while what they scheduled stays and fails when it would next run.
+        """Remove one; a user with their tokens, while what they scheduled stays.
 
         Args:
             actor: who removes it.
             kind: the type.
             by: the field that tells which one.
             revoke_approvals: whether what a user has approved is to wait for approval again.
+            transfer: to whom a user transfers what they own; else it fails when it would next run.
 
         Returns:
             the approvals that the caller is to be told of.
@@ -249,9 +275,10 @@ class Accounts:
         Raises:
             Forbidden: they may remove none, or not this one.
             NotFound: there is none, or none that they may see.
+            Invalid: what they own cannot be transferred.
             Conflict: no active superuser would remain.
         """
-        return await self._store.write(partial(_remove, self._desk(actor, kind), by, revoke_approvals))
+        return await self._store.write(partial(_remove, self._desk(actor, kind), by, revoke_approvals, transfer))
 
     async def set_password(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], password: str) -> User:
         """Set the password that another user signs in to the pages with, end their sessions, and return them.
@@ -275,19 +302,20 @@ class Accounts:
             raise Invalid({"password": [str(error)]}) from error
         return await self._store.write(partial(_set_password, self._desk(actor, kind), by, hashed))
 
-    async def departure(self, actor: Actor, by: Mapping[str, Any]) -> Departure:
-        """Tell what would become of what a user has if the actor removed them, and change nothing.
+    async def departure(self, actor: Actor, action: Action, by: Mapping[str, Any]) -> Departure:
+        """Tell what would become of what a user has if the actor removed or deactivated them, and change nothing.
 
         Args:
             actor: who asks.
+            action: delete to remove them, change to deactivate them.
             by: the field that tells which user.
 
         Raises:
-            Forbidden: they may remove none, or not this one.
+            Forbidden: they may do this to none, or not to this one.
             NotFound: there is none, or none that they may see.
             Conflict: no active superuser would remain.
         """
-        return await self._store.read(partial(_departure, self._desk(actor, USER), by))
+        return await self._store.read(partial(_departure, self._desk(actor, USER), action, by))
 
     def _desk(self, actor: Actor, kind: ObjectType) -> _Desk:
         return _Desk(actor=actor, kind=kind, now=self._clock(), zone=self._zone)
@@ -327,22 +355,47 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
     return Added(thing=thing, key=key)
 
 
-def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -> Changed[Account]:
+def _change(
+    desk: _Desk,
+    by: Mapping[str, Any],
+    body: object,
+    without: Without | None,
+    transfer: Transfer | None,
+    tx: Transaction,
+) -> Changed[Account]:
     revokes = isinstance(body, Mapping) and bool(body.get("revoke_approvals"))
-    before: Account = _found(tx, desk, Action.CHANGE, by, revokes=revokes)
+    before: Account = _found(tx, desk, Action.CHANGE, by, revokes=revokes, transfer=transfer)
     fields = read_form(desk.kind, body, desk.reading(tx), before)
+    if without is not None:
+        fields |= _relinked(tx, desk, before, fields, without)
     if isinstance(before, Token) and fields.get("expires", before.expires) != before.expires:
         _check_end(fields["expires"], _end_of(_line_of(tx, desk.actor)))
     _check_superusers(tx, desk, before, becomes=fields.get("is_superuser", False))
     _check_reuse(desk, fields)
+    if transfer is not None and isinstance(before, User):
+        transfer_all(tx, desk.actor, before, transfer, desk.now)
     changed = change_account(tx, before, fields, desk.now, desk.actor)
     _check_outcome(tx, desk, Action.CHANGE, changed.thing)
     return replace(changed, approvals=changed.approvals.seen_by(tx, desk.actor))
 
 
-def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, tx: Transaction) -> Approvals:
-    thing: Account = _found(tx, desk, Action.DELETE, by, revokes=revokes)
+def _relinked(
+    tx: Transaction, desk: _Desk, thing: Account, added: Mapping[str, Any], without: Without
+) -> dict[str, set[UUID]]:
+    """Return, by field, what a locked thing is linked with after some are added and others are taken away."""
+    there = linked(tx, desk.kind, [thing.id])
+    found = {}
+    for name, link in LINKS[desk.kind].items():
+        gone = _seen(tx, desk.actor, link.others, {*without.get(name, ())})
+        found[name] = {*there[name][thing.id]} - gone | {*added.get(name, ())}
+    return found
+
+
+def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, transfer: Transfer | None, tx: Transaction) -> Approvals:
+    thing: Account = _found(tx, desk, Action.DELETE, by, revokes=revokes, transfer=transfer)
     _check_superusers(tx, desk, thing)
+    if transfer is not None and isinstance(thing, User):
+        transfer_all(tx, desk.actor, thing, transfer, desk.now)
     removed = remove_account(tx, thing, desk.now, desk.actor, revokes=revokes)
     return removed.approvals.seen_by(tx, desk.actor)
 
@@ -361,8 +414,8 @@ def _set_password(desk: _Desk, by: Mapping[str, Any], hashed: str, tx: Transacti
     return user
 
 
-def _departure(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> Departure:
-    user: User = get_authorized(tx, desk.actor, Action.DELETE, USER, **by)
+def _departure(desk: _Desk, action: Action, by: Mapping[str, Any], tx: Transaction) -> Departure:
+    user: User = get_authorized(tx, desk.actor, action, USER, **by)
     _check_superusers(tx, desk, user)
     check_one_remains(tx, user)
     owned = tx.all(ScheduledJob, order="name", owner_id=user.id)
@@ -432,10 +485,21 @@ def _from_token(tx: Transaction, actor: Actor, fields: Mapping[str, Any]) -> dic
     return {"made_with_id": actor.token_id, "expires": expires}
 
 
-def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any], *, revokes: bool) -> Any:
+def _found(
+    tx: Transaction,
+    desk: _Desk,
+    action: Action,
+    by: Mapping[str, Any],
+    *,
+    revokes: bool,
+    transfer: Transfer | None = None,
+) -> Any:
     """Return what they may do this with, after everybody whom it concerns is kept from changing."""
     seen = get_authorized(tx, desk.actor, action, desk.kind, **by)
-    lock_concerned(tx, seen, desk.actor.id, removed=action is Action.DELETE, revokes=revokes)
+    heir = referred_user(tx, transfer.to) if transfer is not None else None
+    others = [desk.actor.id, *([heir.id] if heir is not None else [])]
+    owned = action is Action.DELETE or transfer is not None
+    lock_concerned(tx, seen, *others, owned=owned, revokes=revokes)
     check_still_active(tx, desk.actor)
     return get_authorized(tx, desk.actor, action, desk.kind, lock=True, id=seen.id)
 
@@ -463,9 +527,9 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
     by_name = _named(tx, kind, {ref for ref in named if isinstance(ref, str)})
     found = [by_id.get(ref) if isinstance(ref, UUID) else by_name.get(ref) for ref in named]
     there = {thing.id for thing in found if thing is not None}
-    seen = tx.visible(kind, actor, Action.VIEW, there) | {actor.id}
+    seen = _seen(tx, actor, kind, there)
     # Locked, so that none of them goes, or is called otherwise, before it is linked.
-    names = {thing.id: getattr(thing, name) for thing in tx.all(model, order="id", lock=True, id=seen & there)}
+    names = {thing.id: getattr(thing, name) for thing in tx.all(model, order="id", lock=True, id=seen)}
     ids: list[UUID] = []
     for ref, thing in zip(named, found, strict=True):
         if thing is None or names.get(thing.id) != getattr(thing, name):
@@ -473,6 +537,11 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
             raise Invalid(f"There is no {noun} {str(ref)[:100]!r}, or none that you may see.")
         ids.append(thing.id)
     return tuple(dict.fromkeys(ids))
+
+
+def _seen(tx: Transaction, actor: Actor, kind: ObjectType, ids: set[UUID]) -> set[UUID]:
+    """Return those of these that the actor may view; themselves always."""
+    return {*tx.visible(kind, actor, Action.VIEW, ids)} | (ids & {actor.id})
 
 
 def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> Mapping[str, Any]:
@@ -486,23 +555,21 @@ def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> Mapping[str, A
 # Writing, whoever does it
 
 
-def lock_concerned(
-    tx: Transaction, thing: Account, *others: UUID, removed: bool = False, revokes: bool = False
-) -> None:
+def lock_concerned(tx: Transaction, thing: Account, *others: UUID, owned: bool = False, revokes: bool = False) -> None:
     """Keep everybody whom a change of an account concerns from changing until the transaction ends.
 
     Args:
         tx: the transaction.
         thing: the account that is to be changed or removed.
         others: the ids of users whom the change concerns besides.
-        removed: whether it is to be removed.
+        owned: whether what it owns is to get another owner, or none.
         revokes: whether the approvals that it has given are to be revoked.
     """
     concerned = {*others}
     if isinstance(thing, User):
-        owned = tx.all(ScheduledJob, owner_id=thing.id) if removed else []
+        theirs = tx.all(ScheduledJob, owner_id=thing.id) if owned else []
         approved = standing_approvals(tx, [thing.id]) if revokes else []
-        if ids := {row.id for row in (*owned, *approved)}:
+        if ids := {row.id for row in (*theirs, *approved)}:
             # Before the users: who changes a scheduled job of their own locks it first, and then themselves.
             tx.all(ScheduledJob, order="id", lock=True, id=ids)
         concerned |= {thing.id, *(user.id for user in tx.all(User, is_superuser=True))}
@@ -697,8 +764,7 @@ def described(tx: Transaction, thing: Account) -> dict[str, Any]:
     for name, link in LINKS[kind].items():
         its: dict[str, Any] = {link.of: thing.id}
         ids = {getattr(row, link.to) for row in tx.all(link.kind, **its)}
-        other = GROUP if name == "groups" else USER
-        found[name] = sorted(getattr(each, NAMED_BY[other]) for each in tx.all(TYPES[other], id=ids))
+        found[name] = sorted(getattr(each, NAMED_BY[link.others]) for each in tx.all(TYPES[link.others], id=ids))
     return found
 
 
@@ -779,20 +845,22 @@ class Link:
         kind: the noun of a link.
         of: its field for the thing that has them.
         to: its field for one of the others.
+        others: the type of these.
     """
 
     kind: type[Any]
     of: str
     to: str
+    others: ObjectType
 
 
 LINKS: Mapping[ObjectType, Mapping[str, Link]] = {
-    ObjectType.USER: {"groups": Link(kind=UserGroup, of="user_id", to="group_id")},
-    ObjectType.GROUP: {"users": Link(kind=UserGroup, of="group_id", to="user_id")},
+    ObjectType.USER: {"groups": Link(kind=UserGroup, of="user_id", to="group_id", others=GROUP)},
+    ObjectType.GROUP: {"users": Link(kind=UserGroup, of="group_id", to="user_id", others=USER)},
     ObjectType.TOKEN: {},
     ObjectType.PERMISSION: {
-        "users": Link(kind=PermissionUser, of="permission_id", to="user_id"),
-        "groups": Link(kind=PermissionGroup, of="permission_id", to="group_id"),
+        "users": Link(kind=PermissionUser, of="permission_id", to="user_id", others=USER),
+        "groups": Link(kind=PermissionGroup, of="permission_id", to="group_id", others=GROUP),
     },
 }
 

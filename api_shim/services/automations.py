@@ -44,7 +44,7 @@ BOUND_ALREADY = "This automation is bound to an account already."
 REFUSED_INPUTS = "The Job refuses what this automation fills in: {names}."
 AT_ONCE = timedelta(seconds=5)
 """A start no later than that is now: it would have passed when the request is recorded."""
-JOB_GONE = "The Job that this automation runs is gone."
+JOB_GONE = "The Job that this automation runs no longer exists."
 
 
 class AutomationAccounts:
@@ -242,7 +242,7 @@ def _account(tx: Transaction, actor: Actor, to: Mapping[str, Any] | None) -> Use
         return named
     # First, so that who may change nobody does not learn who there is.
     policy.enforce(policy.check_type(actor, Action.CHANGE, ObjectType.USER), ObjectType.USER)
-    return receiver_of(tx, actor, to or own)
+    return receiver_of(tx, actor, to or own, "user")
 
 
 def _unbind(actor: Actor, automation_id: UUID, now: datetime, tx: Transaction) -> None:

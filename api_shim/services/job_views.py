@@ -21,6 +21,7 @@ from api_shim.domain.model import NEVER, Job, JobResult
 from api_shim.reconcile.firings import MISSED_AFTER
 from api_shim.services.authorization import get_authorized, load_contexts, permitted_ids
 from api_shim.services.forecast import forecasts
+from api_shim.services.queries import asked_of
 from api_shim.services.schedules import why_never
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
@@ -96,6 +97,7 @@ class JobViews:
 
         Raises:
             Forbidden: the caller may not view Jobs.
+            Invalid: it is asked for by a queue or a tag that there is not.
         """
         return await self._store.read(partial(_page, actor, listing, self._clock()))
 
@@ -130,7 +132,7 @@ class JobViews:
 
 def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[JobSight]:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    page: Page[Job] = tx.page(KIND, actor, listing)
+    page: Page[Job] = tx.page(KIND, actor, asked_of(tx, actor, KIND, listing))
     return Page(page.count, _sights(tx, actor, page.rows, now))
 
 

@@ -1,8 +1,10 @@
 """Tells people what has happened: finds out whom, and sends it, again and again until it is sent.
 
 * What happened is in the store since it did. One server at a time finds out who is told of it, and sends.
-* What cannot be sent is tried again, ever more rarely. A target that has failed for three days is switched off, and its
-  owner reads so on their page.
+* What takes long to be sent keeps nobody else waiting: whose turn it is, ``notification_turns`` says each time that
+  something was sent or has failed, and at every tick in between.
+* A target that has failed is tried again, ever more rarely; what else is to be told there waits for that. Once it has
+  failed for three days it is switched off. Its owner reads on their page when it failed, and why.
 * What was sent is noted at once. A server that dies between the two sends it again: nothing else is ever sent twice to
   one target. Mail has the same id then.
 * Whoever has been deactivated meanwhile, or may not view a thing any more, is not told.
@@ -14,13 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID
 
 import anyio
 import anyio.to_thread
@@ -28,8 +28,10 @@ import anyio.to_thread
 from api_shim.domain.accounts import User
 from api_shim.domain.model import ApprovalRequest
 from api_shim.domain.notifications import (
+    ASKED_FOR,
     EXPIRY_NOTICE,
     OFF_AFTER,
+    WORKING,
     Message,
     Notification,
     NotificationMark,
@@ -51,6 +53,7 @@ from api_shim.services.notification_recipients import (
     zones_of,
 )
 from api_shim.services.notification_texts import message_of
+from api_shim.services.notification_turns import next_to_send
 from api_shim.services.notifications import Notifying, code_of
 from api_shim.store import Duty, HeldElsewhere, InputsKey, Store, Transaction
 from approval_gate.errors import Unavailable
@@ -61,8 +64,6 @@ TICK = 2.0
 """Seconds between two looks at whether there is anybody to be told."""
 REMINDS_EVERY = timedelta(minutes=1)
 BATCH = 200
-AT_ONCE = 4
-"""How many targets are sent to at the same time."""
 GRACE = 3.0
 """Seconds that what is being sent still has when the server ends."""
 UNREADABLE = "Its address cannot be read with the key of this server any more: remove it, and add it anew."
@@ -98,7 +99,6 @@ class NotificationLoop:
         self._sender: Sender = notifying.sender
         self._clock = clock
         self._reminded: datetime | None = None
-        self._room = asyncio.Semaphore(AT_ONCE)
         self._ends = False
 
     async def run(self) -> None:
@@ -133,40 +133,52 @@ class NotificationLoop:
             return
         with suppress(HeldElsewhere):
             async with self._store.locks.held(Duty.NOTIFY):
-                if reminds:
-                    await self._store.write(partial(remind, now, now - self._notifying.remind_after))
-                    self._reminded = now
-                await self._store.write(partial(write_notifications, now))
-                await self._send(now)
+                await self._send()
 
-    async def _send(self, now: datetime) -> None:
-        letters = await self._store.write(partial(self._letters, now))
-        each = await asyncio.gather(*(self._deliver(letter, now) for letter in letters), return_exceptions=True)
-        # The others were sent, and that is noted.
-        for error in filter(None, each):
-            raise error
+    async def _send(self) -> None:
+        """Send until nothing is to be sent any more, and nothing is being sent."""
+        sending: dict[asyncio.Future[None], NotificationTarget] = {}
+        try:
+            while not self._ends:
+                for letter in await self._next([*sending.values()]):
+                    sending[asyncio.ensure_future(self._deliver(letter))] = letter.target
+                if not sending:
+                    return
+                done, _ = await asyncio.wait(sending, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    await each
+                    del sending[each]
+        finally:
+            # The others are sent, and that is noted.
+            await asyncio.gather(*sending, return_exceptions=True)
 
-    def _letters(self, now: datetime, tx: Transaction) -> list[_Letter]:
-        by_target: dict[UUID, list[Notification]] = defaultdict(list)
-        for each in tx.due_notifications(now, BATCH):
-            by_target[each.target_id].append(each)
-        targets = tx.all(NotificationTarget, order="created", id=[*by_target]) if by_target else []
+    async def _next(self, sending: Collection[NotificationTarget]) -> list[_Letter]:
+        """Return what is sent next, after it was found out whom to tell of what has happened meanwhile."""
+        now = self._clock()
+        if self._reminded is None or now - self._reminded >= REMINDS_EVERY:
+            await self._store.write(partial(remind, now, now - self._notifying.remind_after))
+            self._reminded = now
+        await self._store.write(partial(write_notifications, now))
+        return await self._store.write(partial(self._letters, now, sending))
+
+    def _letters(self, now: datetime, sending: Collection[NotificationTarget], tx: Transaction) -> list[_Letter]:
         key = self._store.inputs_key
+        due = {
+            target: tx.due_notifications(target, now, BATCH)
+            for target in next_to_send(tx.due_targets(now, BATCH), sending)
+        }
         return [
-            _Letter(target, by_target[target.id], written(tx, target, by_target[target.id], self._notifying, key, now))
-            for target in targets
+            _Letter(target, told, written(tx, target, told, self._notifying, key, now)) for target, told in due.items()
         ]
 
-    async def _deliver(self, letter: _Letter, now: datetime) -> None:
+    async def _deliver(self, letter: _Letter) -> None:
         failure = ""
         if letter.message is not None:
-            async with self._room:
-                if self._ends:
-                    return
-                failure = await anyio.to_thread.run_sync(self._try, letter.target, letter.message)
+            failure = await anyio.to_thread.run_sync(self._try, letter.target, letter.message)
             if failure and self._ends:
                 # It may have failed for that alone.
                 return
+        now = self._clock()
         note = partial(_note_failure, letter, failure, now) if failure else partial(_note_sent, letter, now)
         await self._store.write(note)
 
@@ -219,25 +231,32 @@ def _note_sent(letter: _Letter, now: datetime, tx: Transaction) -> None:
         return
     target = tx.get(NotificationTarget, id=letter.target.id, lock=True)
     if target is not None:
-        tx.change(target, sent_at=now, failing_since=None, failure="")
+        tx.change(target, sent_at=now, **WORKING)
 
 
 def _note_failure(letter: _Letter, failure: str, now: datetime, tx: Transaction) -> None:
     target = tx.get(NotificationTarget, id=letter.target.id, lock=True)
     if target is None:
         return
-    since = target.failing_since or now
+    since, attempts = target.failing_since or now, 1 + max(each.attempts for each in letter.told)
     ends = now - since >= OFF_AFTER
-    tx.change(target, failing_since=since, failure=failure, switched_off=ends or target.switched_off)
+    tx.change(
+        target,
+        failing_since=since,
+        failed_at=now,
+        failure=failure,
+        retry_at=now + pause_after(attempts),
+        switched_off=ends or target.switched_off,
+    )
     if ends:
         tx.remove_all(Notification, [each.id for each in tx.all(Notification, target_id=target.id)])
         return
     for each in letter.told:
-        if each.topic in (Topic.TEST, Topic.CONFIRM):
+        if each.topic in ASKED_FOR:
             # Whoever has asked for it reads that it failed, and asks again.
             tx.remove(each)
         else:
-            tx.change(each, attempts=each.attempts + 1, due_at=now + pause_after(each.attempts + 1))
+            tx.change(each, attempts=attempts)
 
 
 def remind(now: datetime, waiting_since: datetime, tx: Transaction) -> None:

@@ -18,6 +18,7 @@ from uuid import UUID
 from api_shim.domain.accounts import User, UserPreferences
 from api_shim.domain.model import ApprovalRequest, JobResult, Participant, ScheduledJob
 from api_shim.domain.notifications import (
+    ASKED_FOR,
     Notification,
     NotificationChoice,
     NotificationEvent,
@@ -211,7 +212,7 @@ def still_told(tx: Transaction, actor: Actor, told: Collection[Notification], su
 
     def is_told(each: Notification) -> bool:
         kind, seen = _viewed(each, subjects)
-        return each.topic in (Topic.TEST, Topic.CONFIRM) or (seen in may[kind] and subjects.concern(actor, each))
+        return each.topic in ASKED_FOR or (seen in may[kind] and subjects.concern(actor, each))
 
     return [each for each in told if is_told(each)]
 

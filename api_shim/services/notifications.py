@@ -23,6 +23,7 @@ from api_shim.domain.audit import EventType, account_event
 from api_shim.domain.notifications import (
     MOST_CODES,
     MOST_TARGETS,
+    WORKING,
     Frequency,
     Notification,
     NotificationChoice,
@@ -275,7 +276,7 @@ def _test(actor: Actor, target_id: UUID, now: datetime, tx: Transaction) -> None
 
 
 def _switch_on(actor: Actor, target_id: UUID, tx: Transaction) -> None:
-    tx.change(_own(tx, actor, target_id), switched_off=False, failing_since=None, failure="")
+    tx.change(_own(tx, actor, target_id), switched_off=False, **WORKING)
 
 
 def _remove(actor: Actor, target_id: UUID, now: datetime, tx: Transaction) -> None:

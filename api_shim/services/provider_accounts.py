@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import Group, Identity, User, UserGroup
 from api_shim.domain.audit import LONGEST_NAME, AuditEvent, Author, EventType, account_event
@@ -139,12 +139,22 @@ def follow(tx: Transaction, identity: Identity, vouched: Vouched, rules: SignInR
         tx.change(identity, seen=now)
         return
     tx.change(identity, name=vouched.name, mail=vouched.mail, seen=now)
-    ours = {group.name: group.id for group in tx.all(Group, name={*rules.groups.values()})} if rules.groups else {}
-    told = {rules.groups[name] for name in vouched.groups & rules.groups.keys()}
-    there = {row.group_id for row in tx.all(UserGroup, user_id=identity.user_id)}
-    wanted = (there - {*ours.values()}) | {ours[name] for name in told & ours.keys()}
+    there, wanted = _groups(tx, identity, vouched.groups, rules)
     if wanted == there:
         return
     [user] = tx.all(User, id=[identity.user_id])
     lock_concerned(tx, user)
+    # Read again: until they were locked, an administrator may have put them into others.
+    [user] = tx.all(User, id=[identity.user_id])
+    _, wanted = _groups(tx, identity, vouched.groups, rules)
     change_account(tx, user, {"groups": wanted}, now, ByProvider(identity.issuer))
+
+
+def _groups(
+    tx: Transaction, identity: Identity, said: frozenset[str], rules: SignInRules
+) -> tuple[set[UUID], set[UUID]]:
+    """Return the ids of the groups that somebody is in, and of those that they are to be in."""
+    there = {row.group_id for row in tx.all(UserGroup, user_id=identity.user_id)}
+    ours = {group.name: group.id for group in tx.all(Group, name={*rules.groups.values()})} if rules.groups else {}
+    told = {rules.groups[name] for name in said & rules.groups.keys()}
+    return there, (there - {*ours.values()}) | {ours[name] for name in told & ours.keys()}

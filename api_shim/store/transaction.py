@@ -74,10 +74,12 @@ from api_shim.domain.model import (
     Status,
 )
 from api_shim.domain.notifications import (
+    ASKED_FOR,
     Happening,
     Notification,
     NotificationEvent,
     NotificationMark,
+    NotificationTarget,
     event_of,
 )
 from api_shim.domain.notifications import Topic as Told
@@ -345,9 +347,24 @@ def _unneeded_files() -> Select[Any]:
 
 @cache
 def _has_notifications() -> Select[Any]:
-    events, due = TABLES[NotificationEvent].c, TABLES[Notification].c
-    waiting = select(due.id).where(due.due_at <= bindparam("now", type_=due.due_at.type))
-    return select(or_(select(events.id).exists(), waiting.exists()))
+    events = TABLES[NotificationEvent].c
+    return select(or_(select(events.id).exists(), _due().exists()))
+
+
+@cache
+def _due() -> Select[Any]:
+    """Return the targets of what is to be told now: those that have failed are left alone for a while, unless asked."""
+    told, target = TABLES[Notification], TABLES[NotificationTarget]
+    now = bindparam("now", type_=told.c.due_at.type)
+    tried = or_(target.c.retry_at.is_(None), target.c.retry_at <= now, told.c.topic.in_(ASKED_FOR))
+    return select(target).join(told, told.c.target_id == target.c.id).where(told.c.due_at <= now, tried)
+
+
+@cache
+def _due_targets() -> Select[Any]:
+    told, target = TABLES[Notification].c, TABLES[NotificationTarget].c
+    order = (target.failing_since.is_not(None), func.min(told.due_at), target.id)
+    return _due().group_by(target.id).order_by(*order).limit(_LIMIT)
 
 
 @cache
@@ -984,11 +1001,15 @@ class Transaction:
         table = TABLES[NotificationEvent]
         return self._read(NotificationEvent, select(table).order_by(table.c.at, table.c.id).limit(limit))
 
-    def due_notifications(self, now: datetime, limit: int) -> list[Notification]:
-        """Return what is to be told now, the oldest first."""
+    def due_targets(self, now: datetime, limit: int) -> list[NotificationTarget]:
+        """Return where something is to be told now: where it has waited for longest first, and what fails last."""
+        return self._read(NotificationTarget, _due_targets(), now=now, limit=limit)
+
+    def due_notifications(self, target: NotificationTarget, now: datetime, limit: int) -> list[Notification]:
+        """Return what is to be told to a target now, the oldest first."""
         table = TABLES[Notification]
-        due = select(table).where(table.c.due_at <= now).order_by(table.c.due_at, table.c.id)
-        return self._read(Notification, due.limit(limit))
+        due = select(table).where(table.c.target_id == target.id, table.c.due_at <= now)
+        return self._read(Notification, due.order_by(table.c.due_at, table.c.id).limit(limit))
 
     def unmarked(self, topic: Told, before: datetime, limit: int) -> list[ApprovalRequest]:
         """Return requests that wait, and have since a moment, or end by then, of which that was not told.

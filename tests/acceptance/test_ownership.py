@@ -206,7 +206,7 @@ def test_what_repeats_is_made_to_run_once_and_does_and_what_runs_once_to_repeat(
     [ran] = over(admin, row, 1)
     assert ran["status"]["value"] == "SUCCESS"
     assert admin.get(row["url"]).json()["total_run_count"] == 1
-    told = "It has run, and is over; request another one."
+    told = "It has already run. Make a new request instead."
     assert detail(admin.patch(row["url"], json={"interval": "daily"})) == (400, {"interval": [told]})
 
     later = schedule(admin, unique("once"))

@@ -2,6 +2,8 @@
 
 * Who does not see a section is answered as if there were none, whatever they send, and before that is read.
 * Each change is a use case with checks of its own; what it refuses is told beside the form, which keeps what was typed.
+* Two who administer at once do not undo each other: a form tells what it showed, and what was left as it showed it is
+  not changed. Users and groups are added and taken away one by one.
 * What cannot be undone is asked for by a page that says what goes with it.
 """
 
@@ -16,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from api_shim.parsing.fields import read_count
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
-from api_shim.web.pages.run_form import faults_in
+from api_shim.web.pages.run_form import Typed, faults_in
 from api_shim.web.pages.sections import ADMINISTRATION, Section, sections_for
 from api_shim.web.pages.visit import Here, Visit
 from approval_gate.errors import GateError, NotFound, sentences
@@ -82,6 +84,21 @@ def asked_page(here: Visit, **how: Any) -> Listing:
     query = here.request.query_params
     search = query.get("q", "").replace("\0", "").strip()
     return Listing(search=search, limit=here.page_size, offset=read_count(query.get("offset", "")), **how)
+
+
+SHOWN = "shown."
+"""What the name of a field begins with that tells what a form showed in another."""
+
+
+def with_shown(fields: Typed) -> Typed:
+    """Return what the fields of a form have at first, and beside each what it shows."""
+    return {**fields, **{f"{SHOWN}{name}": values for name, values in fields.items()}}
+
+
+def altered(typed: Typed) -> set[str]:
+    """Return the names of the fields that hold something else than the form showed."""
+    names = {name.removeprefix(SHOWN) for name in typed}
+    return {name for name in names if {*typed.get(name, ())} != {*typed.get(f"{SHOWN}{name}", ())}}
 
 
 def names_in(text: str) -> list[str]:

@@ -8,7 +8,6 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from api_shim.domain.accounts import User
-from api_shim.services.accounts import linked
 from api_shim.services.given_approvals import told as told_approvals
 from api_shim.web.pages.administration import asked_page, refused, section_router, show, told
 from api_shim.web.pages.permission_text import granted
@@ -35,7 +34,7 @@ async def add(here: Here, form: Posted) -> Response:
         added = await here.use.accounts.add(here.actor, GROUP, {"name": text_of(form, "name").strip()})
     except GateError as error:
         return await _list(here, error, form)
-    return await here.go(_at(added.thing.id), "The group is made.")
+    return await here.go(_at(added.thing.id), "The group was added.")
 
 
 @router.get("/{group_id}")
@@ -49,7 +48,7 @@ async def rename(group_id: UUID, here: Here, form: Posted) -> Response:
         await here.use.accounts.change(here.actor, GROUP, {"id": group_id}, {"name": text_of(form, "name").strip()})
     except GateError as error:
         return await _page(here, group_id, error, "group", form)
-    return await here.go(_at(group_id), "The changes are saved.")
+    return await here.go(_at(group_id), "The changes were saved.")
 
 
 @router.post("/{group_id}/members")
@@ -58,10 +57,8 @@ async def set_member(group_id: UUID, here: Here, form: Posted) -> Response:
     member = text_of(form, "member") != "no"
     try:
         user = await _named(here, text_of(form, "username").strip())
-        links = await here.use.store.read(lambda tx: linked(tx, USER, [user.id]))
-        wanted = {*links["groups"][user.id]} - {group_id} | ({group_id} if member else set())
-        body = {"groups": [str(each) for each in wanted]}
-        changed = await here.use.accounts.change(here.actor, USER, {"id": user.id}, body)
+        body, without = ({"groups": [str(group_id)]}, {}) if member else ({}, {"groups": [group_id]})
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user.id}, body, without=without)
     except GateError as error:
         return await _page(here, group_id, error, "members", form)
     said = f"{user.username} is {'now' if member else 'no longer'} in {seen.thing.name}."
@@ -80,7 +77,7 @@ async def remove(group_id: UUID, here: Here, _form: Posted) -> Response:
         approvals = await here.use.accounts.remove(here.actor, GROUP, {"id": group_id})
     except GateError as error:
         return await _removal(here, group_id, error)
-    return await here.go(GROUPS.address, f"The group {seen.thing.name} is removed.{told_approvals(approvals)}")
+    return await here.go(GROUPS.address, f"The group {seen.thing.name} was removed.{told_approvals(approvals)}")
 
 
 async def _named(here: Visit, username: str) -> User:

@@ -1,7 +1,7 @@
 """``/signoff/administration/permissions``: the permissions in words, and what somebody may do with a Job.
 
-* Whoever saves a permission names all users and groups who are to have it. Those that they may not see stay, or their
-  change is refused.
+* Whoever saves a permission changes what they have changed in the form, and gives it to the users and groups whom they
+  have added there and takes it from those whom they have taken out. Those whom they may not see keep it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,18 @@ from starlette.responses import Response
 from api_shim.domain.accounts import Permission
 from api_shim.parsing.fields import read_id
 from api_shim.services.account_views import Seen, WhatMay
-from api_shim.services.accounts import NAMED_BY, linked
+from api_shim.services.accounts import NAMED_BY
 from api_shim.services.given_approvals import told as told_approvals
-from api_shim.web.pages.administration import asked_page, names_in, refused, section_router, show, told
+from api_shim.web.pages.administration import (
+    altered,
+    asked_page,
+    names_in,
+    refused,
+    section_router,
+    show,
+    told,
+    with_shown,
+)
 from api_shim.web.pages.permission_text import ACTIONS, KINDS, chosen, granted, remarks
 from api_shim.web.pages.run_form import Typed, first, typed_in
 from api_shim.web.pages.sections import PERMISSIONS
@@ -34,11 +43,11 @@ MOST = 1000
 """How many users and Jobs are offered."""
 LABELS = {
     "name": "Name",
-    "object_types": "What it is about",
-    "actions": "What its holders can do",
+    "object_types": "Object types",
+    "actions": "Actions",
     "constraints": "Only those",
-    "users": "Users who have it",
-    "groups": "Groups that have it",
+    "users": "Users",
+    "groups": "Groups",
 }
 NOT_JSON = "The constraints are not JSON: {why}."
 FORMS = ("permission",)
@@ -56,7 +65,7 @@ async def add(here: Here, form: Posted) -> Response:
         added = await here.use.accounts.add(here.actor, PERMISSION, _body(typed))
     except GateError as error:
         return await _list(here, error, form)
-    return await here.go(_at(added.thing.id), "The permission is made.")
+    return await here.go(_at(added.thing.id), "The permission was added.")
 
 
 @router.get("/explain")
@@ -91,12 +100,11 @@ async def permission(permission_id: UUID, here: Here) -> Response:
 @router.post("/{permission_id}")
 async def save(permission_id: UUID, here: Here, form: Posted) -> Response:
     try:
-        seen = await here.use.account_views.one(here.actor, PERMISSION, permission_id)
-        body = await _changes(here, seen, typed_in(form))
-        changed = await here.use.accounts.change(here.actor, PERMISSION, {"id": permission_id}, body)
+        body, without = _changes(typed_in(form))
+        changed = await here.use.accounts.change(here.actor, PERMISSION, {"id": permission_id}, body, without=without)
     except GateError as error:
         return await _page(here, permission_id, error, form)
-    return await here.go(_at(permission_id), f"The changes are saved.{told_approvals(changed.approvals)}")
+    return await here.go(_at(permission_id), f"The changes were saved.{told_approvals(changed.approvals)}")
 
 
 @router.get("/{permission_id}/remove")
@@ -111,7 +119,7 @@ async def remove(permission_id: UUID, here: Here, _form: Posted) -> Response:
         approvals = await here.use.accounts.remove(here.actor, PERMISSION, {"id": permission_id})
     except GateError as error:
         return await _removal(here, permission_id, error)
-    notice = f"The permission {seen.thing.name} is removed.{told_approvals(approvals)}"
+    notice = f"The permission {seen.thing.name} was removed.{told_approvals(approvals)}"
     return await here.go(PERMISSIONS.address, notice)
 
 
@@ -139,43 +147,44 @@ def _body(typed: Typed) -> dict[str, Any]:
     }
 
 
-async def _changes(here: Visit, seen: Seen[Permission], typed: Typed) -> dict[str, Any]:
-    """Return what a form changes of a permission; whoever has it and was not shown keeps it."""
-    body = _body(typed)
-    stands: Permission = seen.thing
-    body["enabled"] = "enabled" in typed
-    links = await here.use.store.read(lambda tx: linked(tx, PERMISSION, [stands.id]))
-    for field, kind in LINKED.items():
-        shown = {getattr(each, NAMED_BY[kind]): each.id for each in seen.linked[field]}
-        if {*body[field]} == {*shown}:
-            del body[field]
-        else:
-            body[field] += [str(each) for each in {*links[field][stands.id]} - {*shown.values()}]
-    return {name: value for name, value in body.items() if name in LINKED or not _is_as_it_was(stands, name, value)}
+def _changes(typed: Typed) -> tuple[dict[str, Any], Mapping[str, set[UUID]]]:
+    """Return what a form changes of a permission, and whom it takes it from."""
+    all_of_it = _body(typed) | {"enabled": "enabled" in typed}
+    body = {name: value for name, value in all_of_it.items() if name in altered(typed) - LINKED.keys()}
+    without = {}
+    for field in LINKED:
+        was = _had(typed, field)
+        without[field] = {each for name, each in was.items() if name not in all_of_it[field]}
+        if added := [name for name in all_of_it[field] if name not in was]:
+            body[field] = added
+    return body, without
 
 
-def _is_as_it_was(stands: Permission, name: str, value: Any) -> bool:
-    was = getattr(stands, name)
-    return {*was} == {*value} if isinstance(was, tuple) else bool(was == value)
+def _had(typed: Typed, field: str) -> Mapping[str, UUID]:
+    """Return the ids of those who were shown to have a permission, by their names then."""
+    each = (text.partition(" ") for text in typed.get(f"had.{field}", ()))
+    return {name: thing_id for text, _, name in each if (thing_id := read_id(text)) is not None}
 
 
 def _fields(seen: Seen[Permission] | None) -> Typed:
-    """Return what the form has at first."""
+    """Return what the form has at first, whose names stand there with their ids besides."""
     if seen is None:
         return {"enabled": ["on"]}
     stands = seen.thing
     constraints = json.dumps(stands.constraints, ensure_ascii=False) if stands.constraints else ""
-    return {
-        "name": [stands.name],
-        "object_types": [*stands.object_types],
-        "actions": [*stands.actions],
-        "constraints": [constraints],
-        **({"enabled": ["on"]} if stands.enabled else {}),
-        **{
-            field: [", ".join(getattr(each, NAMED_BY[kind]) for each in seen.linked[field])]
-            for field, kind in LINKED.items()
-        },
-    }
+    fields = with_shown(
+        {
+            "name": [stands.name],
+            "object_types": [*stands.object_types],
+            "actions": [*stands.actions],
+            "constraints": [constraints],
+            **({"enabled": ["on"]} if stands.enabled else {}),
+        }
+    )
+    for field, kind in LINKED.items():
+        names = {getattr(each, NAMED_BY[kind]): each.id for each in seen.linked[field]}
+        fields = {**fields, field: [", ".join(names)], f"had.{field}": [f"{at} {name}" for name, at in names.items()]}
+    return fields
 
 
 def _form(form: FormData | None, seen: Seen[Permission] | None, error: GateError | None) -> Mapping[str, Any]:

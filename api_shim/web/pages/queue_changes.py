@@ -20,11 +20,10 @@ from api_shim.services.approval_queue import QueueView
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.queue_watch import Watcher
 from api_shim.web.credentials import session_cookie
-from api_shim.web.pages.visit import Here, Visit
+from api_shim.web.pages.visit import EVENTS, Here, Visit, wants_events
 from approval_gate.errors import Unavailable
 
 router = APIRouter(prefix="/signoff/approval-queue/changes")
-EVENTS = "text/event-stream"
 OVER = "event: over\ndata:\n\n"
 """What is sent when the session has ended."""
 ANEW = 20.0
@@ -33,7 +32,7 @@ ANEW = 20.0
 
 @router.get("")
 async def changes(here: Here) -> Response:
-    if EVENTS not in here.request.headers.get("accept", ""):
+    if not wants_events(here.request):
         return JSONResponse(await here.use.approval_queue.counts(here.actor))
     watching = ExitStack()
     # Before the answer begins, so that who is one too many is refused.

@@ -1,6 +1,8 @@
 """One visit to a page: the signed-in user, the submitted form, the rendered page and the redirect.
 
 * Visitors without a session are redirected to the sign-in page and back afterwards, never to another origin.
+* What a script asks by itself, to follow what a page shows, is no use of a session: who has left is signed out in time.
+  Nor does it take the notice, which is for the next page that somebody opens.
 * While an identity provider that has to vouch for a visitor is away, they can sign out, and sign in otherwise.
 * A form without the CSRF token of the session is refused before its fields are read.
 * A form that acts on a scheduled job sends the version that its page showed; without one it matches none.
@@ -50,6 +52,10 @@ SIGN_OUT = "/signoff/sign-out"
 OUT_OF_DATE = "This form has expired. Reload the page and try again."
 UNSHOWN = "none"
 """The version that a form names without having one; it matches no scheduled job."""
+FOLLOWS = "X-Signoff-Follows"
+"""The header of what a script asks by itself."""
+EVENTS = "text/event-stream"
+"""What an ``EventSource`` accepts, which no person opens."""
 ZONE_COOKIE = "signoff_zone"
 """The cookie in which a script tells the time zone of the browser."""
 USUAL = 25
@@ -109,7 +115,7 @@ class Visit:
             status: the HTTP status.
             context: the variables of the template.
         """
-        notice = self.session.notice
+        notice = "" if asked_by_script(self.request) else self.session.notice
         if notice:
             await self.sessions.tell(self.session, "")
         shown = {**self._frame(), "notice": notice, **context}
@@ -171,6 +177,16 @@ def browser_zone(request: Request) -> str:
         return ""
 
 
+def asked_by_script(request: Request) -> bool:
+    """Say whether a script asks by itself, without somebody who has done something."""
+    return FOLLOWS in request.headers or wants_events(request)
+
+
+def wants_events(request: Request) -> bool:
+    """Say whether an ``EventSource`` asks."""
+    return EVENTS in request.headers.get("accept", "")
+
+
 async def counted(request: Request) -> Visitor | None:
     """Count a request for a page, and return who makes it; None if it has no valid session.
 
@@ -191,7 +207,7 @@ async def _visitor(request: Request, key: str) -> Visitor | None:
     try:
         if path == SIGN_OUT:
             return await sessions.look_up(key, renew=False)
-        return await sessions.resume(key)
+        return await (sessions.look_up if asked_by_script(request) else sessions.resume)(key)
     except Unauthenticated:
         return None
     except Unavailable:
@@ -278,7 +294,7 @@ def within(path: str) -> str:
 TITLES = {
     403: "Permission denied",
     404: "Not found",
-    409: "Not possible any more",
+    409: "No longer possible",
     429: "Too many requests",
     503: "Temporarily unavailable",
 }

@@ -19,10 +19,10 @@ from tests.strategies import crontabs, fires
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FIXED = "This field cannot be changed."
-OWNER = "The owner is changed by assuming ownership, or by a transfer."
-NOT_NOW = "What exists already cannot be made to run immediately; run its Job, or give a start."
-OVER = "It has run, and is over; request another one."
-ONLY_ONCE = "It asks about a firing that was missed, which can run only once."
+OWNER = "To change the owner, assume ownership or transfer the scheduled job."
+NOT_NOW = "A scheduled job cannot be changed to run immediately. Give it a start time, or run its Job."
+OVER = "It has already run. Make a new request instead."
+ONLY_ONCE = "It asks about a missed firing, which runs only once. Make a new request instead."
 NO_NAME = "Please provide a name for the job schedule."
 BAD_START = "Please enter a valid date and time greater than or equal to the current date and time."
 UNREADABLE = (
@@ -69,7 +69,7 @@ def refused(body: Any, row: ScheduledJob = LATE) -> Any:
         pytest.param({"interval": None}, {"interval": [NULL]}, id="to null"),
         pytest.param({"interval": "daily", "crontab": "0 1 * * *"}, {"crontab": [ONLY_CUSTOM]}, id="and a crontab"),
         pytest.param(
-            {"kwargs": {}}, {"kwargs": ["The inputs are changed as `data`."]}, id="the inputs by another name"
+            {"kwargs": {}}, {"kwargs": ["To change the inputs, send them as `data`."]}, id="the inputs by another name"
         ),
         *(
             pytest.param({field: "x"}, {field: [FIXED]}, id=f"{field}, which is not a person's to change")

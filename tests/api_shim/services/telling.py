@@ -35,7 +35,8 @@ class FakeSender:
         sent: what it was given, each with its address.
         failing: the addresses that it does not reach.
         dies: whether whoever sends dies after it has.
-        hangs: whether it waits until it is stopped, and then fails.
+        hanging: the addresses that do not answer until it is stopped, and then fail.
+        waiting: those of them that are being sent to.
         started: set once it sends.
     """
 
@@ -45,7 +46,8 @@ class FakeSender:
         self.sent: list[tuple[str, Message]] = []
         self.failing: set[str] = set()
         self.dies = False
-        self.hangs = False
+        self.hanging: set[str] = set()
+        self.waiting: list[str] = []
         self.started, self._stopped = Event(), Event()
 
     def label(self, way: Way, address: str) -> str:
@@ -55,7 +57,9 @@ class FakeSender:
 
     def send(self, _way: Way, address: str, message: Message) -> None:
         self.started.set()
-        if self.hangs and self._stopped.wait(20):
+        if address in self.hanging:
+            self.waiting.append(address)
+            self._stopped.wait(20)
             raise Undeliverable("It was stopped.")
         if address in self.failing:
             raise Undeliverable("It is not there.")

@@ -40,10 +40,13 @@ from api_shim.services.authentication import (
     actor_of,
     hash_key,
 )
+from api_shim.services.authorization import versions_of
+from api_shim.services.ownership import Transfer
 from api_shim.store import TYPES, Store
 from api_shim.store.columns import path_types
 from approval_gate.constraints import parse
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from approval_gate.policy import (
     LAST_SUPERUSER,
@@ -108,8 +111,8 @@ class Place:
     def add(self, actor: Actor, kind: ObjectType, body: object) -> Added:
         return asyncio.run(self.accounts.add(actor, kind, body))
 
-    def change(self, actor: Actor, kind: ObjectType, by: Any, body: object) -> Any:
-        return asyncio.run(self.accounts.change(actor, kind, _by(kind, by), body)).thing
+    def change(self, actor: Actor, kind: ObjectType, by: Any, body: object, **how: Any) -> Any:
+        return asyncio.run(self.accounts.change(actor, kind, _by(kind, by), body, **how)).thing
 
     def remove(self, actor: Actor, kind: ObjectType, by: Any) -> None:
         asyncio.run(self.accounts.remove(actor, kind, _by(kind, by)))
@@ -651,6 +654,41 @@ def test_everybody_may_name_themselves(few: Place) -> None:
     assert few.identity.receivers(made.id) == (["alice"], [])
 
 
+# Who is added and taken away one by one
+
+
+@pytest.mark.parametrize("kind", [USER, PERMISSION])
+@pytest.mark.each_database
+def test_of_two_who_add_at_once_both_are_heard(place: Place, kind: ObjectType) -> None:
+    root, thing, start = place.actor("root"), place.things[kind], Barrier(2)
+    names = [place.identity.add_group(name, NOW).name for name in ("one", "two")]
+
+    def add(name: str) -> None:
+        start.wait(10)
+        place.change(root, kind, thing, {"groups": [name]}, without={})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, names))
+    if kind is USER:
+        assert {group.name for group, users in place.identity.groups() if "bob" in users} == {*names}
+    else:
+        assert place.identity.receivers(thing.id) == (["bob"], ["one", "ops", "two"])
+
+
+def test_whom_they_may_not_see_they_neither_add_nor_take_away(few: Place) -> None:
+    for name in ("seen", "also seen", "hidden"):
+        few.identity.add_group(name, NOW)
+    for name in ("seen", "hidden"):
+        few.identity.set_member(name, "bob", NOW, member=True)
+    groups = {group.name: group.id for group, _ in few.identity.groups()}
+    limit = {"name__icontains": "seen"}
+    clerk = few.actor("alice", grant(USER, VIEW, CHANGE), grant(GROUP, VIEW, limit=limit))
+    few.change(clerk, USER, "bob", {"groups": ["also seen"]}, without={"groups": {groups["seen"], groups["hidden"]}})
+    assert {group.name for group, users in few.identity.groups() if "bob" in users} == {"also seen", "hidden"}
+    kind, told = refusal(lambda: few.change(clerk, USER, "bob", {"groups": [str(groups["ops"])]}, without={}))
+    assert (kind, [*told]) == (Invalid, ["groups"])
+
+
 # What is taken
 
 
@@ -672,7 +710,7 @@ def test_of_two_who_take_a_name_at_once_one_is_told_that_it_is_taken(place: Plac
     told = {
         USER: {"username": ["A user with this name already exists."]},
         GROUP: {"name": ["A group with this name already exists."]},
-        TOKEN: {"key": ["This key is in use already."]},
+        TOKEN: {"key": ["This key is already in use."]},
         PERMISSION: {"name": ["A permission with this name already exists."]},
     }
     assert told[kind] in answers
@@ -980,13 +1018,46 @@ def test_what_a_user_would_leave_is_told_to_who_may_remove_them(place: Place) ->
             tx.add(thing)
     sees = (grant(USER, VIEW, DELETE), grant(ObjectType.SCHEDULED_JOB, VIEW, limit={"name": "seen"}))
     before = place.rows()
-    departure = asyncio.run(place.accounts.departure(place.actor("alice", *sees), {"username": "bob"}))
+    departure = asyncio.run(place.accounts.departure(place.actor("alice", *sees), DELETE, {"username": "bob"}))
     assert ([row.name for row in departure.scheduled], departure.hidden, departure.tokens) == (["seen"], 1, 1)
     assert place.rows() == before
     for who, whose, error in (("alice", "root", Forbidden), ("root", "root", Conflict), ("root", "nobody", NotFound)):
         actor = place.actor(who, *(sees if who == "alice" else ()))
         with pytest.raises(error):
-            asyncio.run(place.accounts.departure(actor, {"username": whose}))
+            asyncio.run(place.accounts.departure(actor, DELETE, {"username": whose}))
+
+
+@pytest.mark.parametrize("action", [CHANGE, DELETE])
+def test_what_they_own_is_transferred_by_the_rules_and_what_one_may_not_view_is_not(few: Place, action: Action) -> None:
+    job, bob, schedules = make_job(), few.user("bob"), ObjectType.SCHEDULED_JOB
+    carol = few.identity.add_user("carol", NOW)
+    few.identity.add_permission("run", NOW, types=[ObjectType.JOB], actions=["run"], users=["carol"])
+    approved = {"approval": ApprovalState.APPROVED, "approved_by_id": carol.id}
+    seen, hidden = make_scheduled(job, bob, name="seen", **approved), make_scheduled(job, bob, name="hidden")
+    with few.store.transaction() as tx:
+        for thing in (job, seen, hidden):
+            tx.add(thing)
+        versions = versions_of(tx, [seen, hidden])
+    transfer = Transfer(to={"username": "carol"}, seen=versions)
+    administers = grant(USER, VIEW, CHANGE, DELETE)
+
+    def leaves(*actions: Action) -> object:
+        clerk = few.actor("alice", administers, grant(schedules, *actions, limit={"name": "seen"}))
+        if action is DELETE:
+            return asyncio.run(few.accounts.remove(clerk, USER, {"id": bob.id}, transfer=transfer))
+        return few.change(clerk, USER, bob, {"is_active": False}, transfer=transfer)
+
+    before = few.rows()
+    for may_change, told in ((False, NO_PERMISSION), (True, "carol does not have permission to change this")):
+        kind, detail = refusal(partial(leaves, VIEW, *([CHANGE] if may_change else [])))
+        assert (kind, [*detail], told in detail["transfer_to"][0]) == (Invalid, ["transfer_to"], True)
+    assert few.rows() == before
+    few.identity.add_permission("change", NOW, types=[schedules], actions=["change"], users=["carol"])
+    leaves(VIEW, CHANGE)
+    seen, hidden = (few.one(ScheduledJob, id=row.id) for row in (seen, hidden))
+    assert (seen.owner_id, hidden.owner_id) == (carol.id, None if action is DELETE else bob.id)
+    # Who has approved it and owns it now has approved nothing.
+    assert seen.approval is ApprovalState.PENDING
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

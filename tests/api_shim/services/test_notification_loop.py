@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ from approval_gate.model import Actor
 from tests.api_shim.plant import Plants
 from tests.api_shim.services.telling import ORIGIN, Telling
 from tests.api_shim.services.test_approvals import APPROVAL, APPROVER, AT_ONCE, LATER, asked, decide, person
+from tests.factories import NOW
+from tests.live import eventually
 
 BOB, WAITS = "bob@example.com", "“once” waits for your approval"
 SOON = {**LATER, "name": "soon"}
@@ -46,6 +49,17 @@ def target(telling: Telling, bob: Actor) -> NotificationTarget:
     return telling.target(bob)
 
 
+@pytest.fixture
+def _sent_by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = anyio.to_thread.run_sync
+
+    async def sending_elsewhere(work: Callable[..., Any], *args: Any, **how: Any) -> Any:
+        sends = args and isinstance(args[0], NotificationTarget)
+        return await (asyncio.to_thread(work, *args) if sends else at_once(work, *args, **how))
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", sending_elsewhere)
+
+
 def now_of(telling: Telling, target: NotificationTarget) -> NotificationTarget:
     return next(each for each in telling.plant.all(NotificationTarget) if each.id == target.id)
 
@@ -64,18 +78,33 @@ def test_what_cannot_be_sent_is_tried_again_ever_more_rarely(telling: Telling, t
     telling.sender.failing.add(BOB)
     asked(telling.plant, LATER)
     began = telling.plant.now
-    tried = []
+    pauses = []
     for _ in range(6):
         telling.tick()
-        [left] = telling.plant.all(Notification)
-        tried.append(left.due_at - telling.plant.now)
-        telling.plant.now = left.due_at
-    assert tried == [timedelta(minutes=2**number) for number in range(6)]
-    failing = now_of(telling, target)
-    assert (failing.failing_since, failing.failure, failing.switched_off) == (began, "It is not there.", False)
+        failing = now_of(telling, target)
+        assert (failing.failed_at, failing.failure) == (telling.plant.now, "It is not there.")
+        assert failing.retry_at is not None
+        pauses.append(failing.retry_at - telling.plant.now)
+        telling.plant.now = failing.retry_at
+    assert pauses == [timedelta(minutes=2**number) for number in range(6)]
+    assert (failing.failing_since, failing.switched_off) == (began, False)
     telling.sender.failing.clear()
     assert telling.pass_on() == [(BOB, WAITS)]
-    assert (now_of(telling, target).failing_since, now_of(telling, target).failure) == (None, "")
+    assert now_of(telling, target) == replace(target, sent_at=telling.plant.now)
+
+
+def test_what_happens_meanwhile_waits_for_the_next_attempt_too_but_for_a_test(
+    telling: Telling, bob: Actor, target: NotificationTarget
+) -> None:
+    telling.sender.failing.add(BOB)
+    asked(telling.plant, LATER)
+    telling.tick()
+    telling.sender.failing.clear()
+    asked(telling.plant, SOON)
+    assert telling.pass_on(seconds=59) == []
+    asyncio.run(telling.notifications.test(bob, target.id))
+    assert telling.pass_on() == [(BOB, "3 notifications")]
+    assert now_of(telling, target).retry_at is None
 
 
 def test_a_target_that_fails_for_days_is_switched_off(telling: Telling, target: NotificationTarget) -> None:
@@ -95,6 +124,34 @@ def test_one_that_fails_keeps_no_other_waiting(telling: Telling, bob: Actor, tar
     asked(telling.plant, LATER)
     assert telling.pass_on() == [("json://example.com", WAITS)]
     assert telling.pass_on() == []
+
+
+@pytest.mark.usefixtures("_sent_by_threads")
+def test_targets_that_do_not_answer_keep_their_owner_waiting_and_nobody_else(
+    telling: Telling, bob: Actor, target: NotificationTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api_shim.services.notification_loop.TICK", 0.01)
+    eve = person(telling.plant, "eve", *APPROVER)
+    for number in range(10):
+        telling.target(eve, address := f"json://{number}", way=Way.APPRISE, created=NOW - timedelta(days=1))
+        telling.sender.hanging.add(address)
+
+    async def tell() -> None:
+        telling_all = asyncio.ensure_future(telling.loop.tick())
+        await asyncio.to_thread(telling.sender.started.wait, 20)
+        await asyncio.to_thread(eventually, lambda: telling.sender.sent and telling.sender.waiting, every=0.01)
+        # Something happens while eve's targets keep the round going.
+        telling.sender.sent.clear()
+        await asyncio.to_thread(asked, telling.plant, SOON)
+        await asyncio.to_thread(eventually, lambda: telling.sender.sent, every=0.01)
+        assert [len(telling.sender.waiting), telling_all.done()] == [1, False]
+        telling.sender.stop()
+        await telling_all
+
+    asked(telling.plant, LATER)
+    asyncio.run(asyncio.wait_for(tell(), 20))
+    assert telling.said() == [(BOB, "“soon” waits for your approval")]
+    assert len(telling.sender.waiting) == 10
 
 
 def test_a_server_that_dies_before_it_has_noted_what_was_sent_sends_it_again_and_only_then(
@@ -119,16 +176,10 @@ def test_a_server_that_dies_before_anything_is_sent_loses_nothing(telling: Telli
     assert telling.pass_on() == [(BOB, WAITS)]
 
 
+@pytest.mark.usefixtures("_sent_by_threads")
 def test_a_server_that_ends_waits_for_no_message_and_leaves_it_to_the_next(
     telling: Telling, target: NotificationTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = anyio.to_thread.run_sync
-
-    async def sending_elsewhere(work: Callable[..., Any], *args: Any, **how: Any) -> Any:
-        sends = args and isinstance(args[0], NotificationTarget)
-        return await (asyncio.to_thread(work, *args) if sends else at_once(work, *args, **how))
-
-    monkeypatch.setattr(anyio.to_thread, "run_sync", sending_elsewhere)
     monkeypatch.setattr("api_shim.services.notification_loop.GRACE", 0.0)
 
     async def end_while_sending() -> None:
@@ -139,12 +190,12 @@ def test_a_server_that_ends_waits_for_no_message_and_leaves_it_to_the_next(
             await running
 
     asked(telling.plant, LATER)
-    telling.sender.hangs = True
+    telling.sender.hanging.add(BOB)
     asyncio.run(end_while_sending())
     assert telling.sender.sent == []
     [left] = telling.plant.all(Notification)
     assert (left.attempts, now_of(telling, target).failing_since) == (0, None)
-    telling.sender.hangs = False
+    telling.sender.hanging.clear()
     telling.start()
     assert telling.pass_on() == [(BOB, WAITS)]
 

@@ -11,10 +11,12 @@ import pytest
 from api_shim.domain.accounts import Group, Identity, Session, User, UserGroup
 from api_shim.domain.audit import AuditEvent
 from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.services import provider_accounts
+from api_shim.services.accounts import lock_concerned
 from api_shim.services.provider_accounts import NOT_LET_IN, NotLetIn
 from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.settings import SignInRules
-from api_shim.store import Store
+from api_shim.store import Store, Transaction
 from approval_gate.errors import NotFound, Unavailable
 from tests.conftest import Clock
 from tests.databases import INPUTS_KEY
@@ -202,6 +204,20 @@ def test_groups_follow_what_the_provider_says(
     acts = [(each.act, each.actor) for each in door.told()[known:]]
     changed = [("user.changed", f"provider: {ISSUER}")] if after != set(before) else []
     assert acts == [*changed, ("sign-in.accepted", "alice")]
+
+
+def test_a_group_that_an_administrator_has_just_given_stays(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, local = (door.identity.add_group(name, door.clock.now) for name in ("Network", "Local"))
+    door.enters()
+
+    def locked_late(tx: Transaction, user: User) -> None:
+        """Lock somebody whom another transaction held until now."""
+        tx.add(UserGroup(user_id=user.id, group_id=local.id))
+        lock_concerned(tx, user)
+
+    monkeypatch.setattr(provider_accounts, "lock_concerned", locked_late)
+    door.enters(Vouched(subject="248", groups=frozenset({"netops"})), groups=MAPPED)
+    assert door.groups() == {network.name, local.name}
 
 
 def test_without_a_provider_there_is_nothing(door: Door) -> None:

@@ -18,6 +18,7 @@ from api_shim.domain.notifications import (
     NotificationTarget,
     Topic,
     Way,
+    event_of,
     notification_of,
 )
 from api_shim.domain.recurrence import Interval
@@ -104,11 +105,30 @@ def test_what_is_due_is_found_when_it_is(filled: Filled) -> None:
         tx.remove_all(NotificationEvent, [event.id])
     assert [filled.has_some(NOW + HOUR * hours) for hours in (0, 1, 2)] == [False, True, True]
     with filled.store.transaction() as tx:
-        assert tx.due_notifications(NOW, 10) == []
-        [due] = tx.due_notifications(NOW + HOUR, 10)
+        assert (tx.due_targets(NOW, 10), tx.due_notifications(target, NOW, 10)) == ([], [])
+        assert tx.due_targets(NOW + HOUR, 10) == [target]
+        [due] = tx.due_notifications(target, NOW + HOUR, 10)
         assert due == notification_of(event, target, NOW + HOUR)
         tx.remove(target)
         assert tx.all(Notification) == []
+
+
+def test_a_target_that_failed_is_left_alone_for_a_while_unless_somebody_asks(filled: Filled) -> None:
+    known = {"user_id": filled.alice.id, "way": Way.MAIL, "address": "", "created": NOW}
+    fails = NotificationTarget(id=make_user().id, label="a", failing_since=NOW, retry_at=NOW + HOUR, **known)  # type: ignore[arg-type]  # as above
+    works = NotificationTarget(id=make_user().id, label="b", **known)  # type: ignore[arg-type]  # as above
+    [event] = filled.events()
+    with filled.store.transaction() as tx:
+        tx.add(fails, works)
+        tx.add_missing([notification_of(event, fails, NOW - HOUR), notification_of(event, works, NOW)])
+        assert tx.due_targets(NOW, 10) == [works]
+        assert tx.due_targets(NOW + HOUR, 10) == [works, fails]
+        tx.remove_all(NotificationEvent, [event.id])
+        tx.remove_all(Notification, [each.id for each in tx.all(Notification, target_id=works.id)])
+    assert [filled.has_some(NOW + HOUR * hours) for hours in (0, 1)] == [False, True]
+    with filled.store.transaction() as tx:
+        tx.add_missing([notification_of(event_of(Topic.TEST, fails.id, NOW), fails, NOW)])
+        assert tx.due_targets(NOW, 10) == [fails]
 
 
 def test_what_waits_is_found_until_it_is_marked(filled: Filled) -> None:

@@ -10,7 +10,8 @@ const QUIET = 2;
 let log = document.querySelector("[data-follow]");
 
 async function page(address) {
-  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  // The last header marks what nobody has asked for, so that it does not keep somebody signed in who has left.
+  const answer = await fetch(address, { headers: { Accept: "text/html", "X-Signoff-Follows": "1" } });
   // The session has ended or the result was deleted: the reloaded page says so.
   if (answer.redirected || (answer.status >= 400 && answer.status < 500)) location.reload();
   if (!answer.ok) throw new Error(answer.statusText);

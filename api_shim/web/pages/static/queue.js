@@ -5,6 +5,8 @@
 {
   const CHANGES = "/signoff/approval-queue/changes";
   const EVERY = 20000;
+  // Marks what nobody has asked for, so that it does not keep somebody signed in who has left.
+  const FOLLOWS = { "X-Signoff-Follows": "1" };
   const badge = document.getElementById("waiting");
   let events = null;
   let asking = null;
@@ -13,7 +15,7 @@
   async function refresh() {
     const list = document.getElementById("requests");
     if (!list) return;
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html", ...FOLLOWS } });
     if (!answer.ok || answer.redirected) return;
     const whole = new DOMParser().parseFromString(await answer.text(), "text/html");
     const anew = whole.getElementById("requests");
@@ -40,11 +42,12 @@
     const list = document.getElementById("requests");
     const known = shown || list?.dataset.counts;
     shown = JSON.stringify([counts.mine, counts.others]);
-    if (known !== shown) refresh().catch(() => {});
+    // What could not be loaded is loaded with the next answer.
+    if (known !== shown) refresh().catch(() => (shown = "changed"));
   }
 
   async function ask() {
-    const answer = await fetch(CHANGES, { headers: { Accept: "application/json" } }).catch(() => null);
+    const answer = await fetch(CHANGES, { headers: { Accept: "application/json", ...FOLLOWS } }).catch(() => null);
     // The session has ended.
     if (answer?.redirected) return stop();
     if (answer?.ok) tell(await answer.json());
@@ -54,6 +57,8 @@
     events?.close();
     clearInterval(asking);
     events = asking = null;
+    // What changes meanwhile is not told, and the numbers may be the same afterwards.
+    shown = "changed";
   }
 
   function poll() {

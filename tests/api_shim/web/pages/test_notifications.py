@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from api_shim.domain.notifications import NotificationChoice, NotificationTarget
@@ -131,8 +133,22 @@ def test_a_target_that_failed_says_so_and_is_switched_on_again(visitors: Visitor
     shown = text_in(visitors.sees(PLACE, "alice"))
     assert "switched off" in shown
     assert "It is not there. It failed for three days, so nothing is sent there any more." in shown
+    assert "is sent after" not in shown
     visitors.sends(f"{PLACE}/targets/{target.id}/switch-on", "alice")
     assert "in use" in text_in(visitors.sees(PLACE, "alice"))
+
+
+def test_a_target_that_fails_says_when_it_did_why_and_when_it_is_tried_again(visitors: Visitors) -> None:
+    target = added(visitors)
+    since, last, again = (NOW + timedelta(minutes=minutes) for minutes in (1, 3, 7))
+    with visitors.origin.store.transaction() as tx:
+        tx.change(target, failing_since=since, failed_at=last, failure="It is not there.", retry_at=again)
+    page = visitors.sees(PLACE, "alice")
+    shown, times = text_in(page), [each.isoformat() for each in (since, last, again)]
+    assert "failing" in shown
+    assert "It is not there." in shown
+    assert [time in page.text for time in times] == [True] * 3
+    assert "is sent after" in shown
 
 
 def test_a_second_test_within_a_minute_is_refused(visitors: Visitors) -> None:

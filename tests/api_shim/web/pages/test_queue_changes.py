@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
-from api_shim.domain.accounts import COOKIE
+from api_shim.domain.accounts import COOKIE, IDLE, SEEN_EVERY, Session
 from api_shim.services import queue_watch
 from api_shim.store import Store
 from api_shim.web.pages.queue_changes import OVER
+from api_shim.web.pages.visit import FOLLOWS
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import Origin
 from tests.api_shim.web.pages.test_approval_queue import QUEUE, Desk
@@ -104,6 +107,46 @@ def test_a_stream_ends_with_its_session_and_says_so(desk: Desk) -> None:
         await desk.origin.sessions.sign_out(desk.signed_in["bob"][1])
         await desk.origin.watch.tick()
         assert await listener.next() == OVER
+
+    while_listening(desk, listens)
+
+
+def seen(desk: Desk, path: str, headers: Mapping[str, str]) -> httpx.Response:
+    cookie = {"Cookie": f"{COOKIE}={desk.signed_in['bob'][0]}"}
+    return desk.origin.ask("GET", path, None, headers={**cookie, **headers})
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "uses"),
+    [
+        pytest.param(QUEUE, {}, True, id="a page"),
+        pytest.param(QUEUE, {FOLLOWS: "1"}, False, id="a page that a script loads anew"),
+        pytest.param(CHANGES, {FOLLOWS: "1"}, False, id="the numbers, which a script asks for"),
+        pytest.param("/signoff/results", {FOLLOWS: "1"}, False, id="the state of a run"),
+    ],
+)
+def test_what_a_script_asks_by_itself_is_no_use_of_a_session_and_takes_no_notice(
+    desk: Desk, clock: Clock, path: str, headers: Mapping[str, str], uses: bool
+) -> None:
+    session = desk.signed_in["bob"][1]
+    asyncio.run(desk.origin.sessions.tell(session, "Done, as you asked."))
+    clock.now += SEEN_EVERY + timedelta(seconds=1)
+    answer = seen(desk, path, headers)
+    assert (answer.status_code, "Done, as you asked." in answer.text) == (200, uses)
+    with desk.origin.store.transaction(write=False) as tx:
+        [kept] = tx.all(Session, id=session.id)
+    assert ((kept.seen > session.seen), bool(kept.notice)) == (uses, not uses)
+
+
+def test_a_stream_does_not_keep_a_session_that_nobody_uses(desk: Desk, clock: Clock) -> None:
+    async def listens(listener: Listener) -> None:
+        await listener.next()
+        for each in ("a", "b"):
+            clock.now += IDLE / 2 + timedelta(minutes=1)
+            desk.asks(each)
+            await desk.origin.watch.tick()
+            last = await listener.next()
+        assert last == OVER
 
     while_listening(desk, listens)
 
