@@ -42,7 +42,7 @@ from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
 
-SAY_WHY = "Say why, so that whoever requested it knows."
+SAY_WHY = "Give a reason, so that whoever requested it knows why."
 
 
 class Approvals:
@@ -231,4 +231,4 @@ def _dry_runnable(
 ) -> tuple[AuthzContext, AskingAgent | None]:
     case = authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
     check_seen(case, seen)
-    return case, asking_agent(check_person(tx, actor, case.request.job), limits)
+    return case, asking_agent(check_person(tx, actor, case.request.job), limits, case.request.job)

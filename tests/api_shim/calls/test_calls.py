@@ -49,6 +49,15 @@ CASES = [
     case(jobs.job("a b"), "GET", f"{E}/jobs/a%20b/", None, JOB, schemas.Job, "job"),
     case(jobs.variables("j"), "GET", f"{E}/jobs/j/variables/", None, [VARIABLE], list, "variables"),
     case(
+        jobs.job_tools(),
+        "GET",
+        f"{E}/job-tools/",
+        None,
+        [{"job": JOB, "variables": [VARIABLE]}],
+        list,
+        "Jobs that are tools",
+    ),
+    case(
         jobs.change_job("j", enabled=False, time_limit=60),
         "PATCH",
         f"{E}/jobs/j/",
