@@ -503,8 +503,8 @@ def test_a_worker_gets_an_account_and_a_token_that_is_shown_once(office: Office)
     assert {actor for _, actor in acts} == {"admin"}
     assert {act for act, _ in acts} == {EventType.USER_ADDED, EventType.USER_CHANGED, EventType.TOKEN_ADDED}
     for form, told in (
-        ({"name": "subject"}, "subject is no account of workers"),
-        ({"name": "builder", "pool": "others"}, "the work pool builders alone"),
+        ({"name": "subject"}, "subject is not a worker account"),
+        ({"name": "builder", "pool": "others"}, "the work pool builders only"),
         ({"name": "not a name"}, "A user name has"),
     ):
         refusal = office.visitors.sends(WORKERS, **form)
