@@ -114,6 +114,14 @@ class JobQueue(Object):
     worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 
+class Tag(Object):
+    """A tag of Jobs; its URL is that of the Jobs that have it."""
+
+    shown = ("name",)
+    object_type: Literal["extras.tag"] = "extras.tag"
+    name: str
+
+
 class SwitchedOff(Shape):
     """Who switched the approval of a Job off, and when."""
 
@@ -175,7 +183,7 @@ class Job(Object):
     )
     created: datetime
     last_updated: datetime
-    tags: list[JsonValue]
+    tags: list[Tag] = Field(description="The tags that its code names, in the order of the code.")
     custom_fields: dict[str, JsonValue]
     computed_fields: dict[str, JsonValue]
     relationships: dict[str, JsonValue]
@@ -235,6 +243,13 @@ class Variable(Shape):
     choices: list[JsonValue] | None = None
     widget: str | None = None
     null_option: str | None = None
+
+
+class JobTool(Shape):
+    """A Job that agents are offered as a tool of its own."""
+
+    job: Job
+    variables: list[Variable]
 
 
 class Group(Object):

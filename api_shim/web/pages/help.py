@@ -76,6 +76,7 @@ META: Mapping[str, str] = {
     "overlap": "What happens to a run that would start while another is under way: allow, skip, queue or cancel.",
     "job_queues": "The queues that it can run on; the first one is the default.",
     "task_queues": "Another name of job_queues.",
+    "tags": "Words by which people find it, and its runs in Prefect. The code alone says them.",
     "job_variables": "What the work pool starts its runs with, in Prefect's terms. It is approved with the request.",
     "isolated": "Each run gets a new Python interpreter.",
     "field_order": "The names of variables in the order of the form.",

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
@@ -34,6 +35,7 @@ from api_shim.domain.model import (
     ScheduledJob,
     SwitchedOff,
     queue_id,
+    tag_id,
 )
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.accounts import Linked, linked, usernames
@@ -112,6 +114,10 @@ class Serializer:
 
     def _queue(self, name: str) -> schemas.Reference:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
+
+    def _tag(self, name: str) -> schemas.Tag:
+        url = f"{self._root}/api/extras/jobs/?{urlencode({'tags': name})}"
+        return schemas.Tag(**self._object(tag_id(name), "extras/tags", name) | {"url": url}, name=name)
 
     def _object(self, thing_id: UUID, kind: str, display: str, *key: object) -> dict[str, Any]:
         """Return the fields that every object has, except its type.
@@ -218,7 +224,7 @@ class Serializer:
             approval_off=_switched_off(job.approval_off),
             created=job.created,
             last_updated=job.last_updated,
-            tags=[],
+            tags=[self._tag(name) for name in job.tags],
             custom_fields={},
             computed_fields={},
             relationships={},
