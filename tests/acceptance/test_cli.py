@@ -88,7 +88,7 @@ def test_a_run_that_fails_leaves_with_3_and_one_that_is_held_with_4(person: Call
     assert name in bob("queue").stdout
     assert alice("approve", name, "--yes", status=1).stderr == "error: You cannot approve your own job request!\n"
     bob("dry-run", name)
-    assert bob("deny", name, "--comment", "No.").stdout == f"Denied “{name}”.\n"
+    assert bob("deny", name, "--yes", "--comment", "No.").stdout == f"Denied “{name}”.\n"
 
 
 def test_who_approves_decides_as_a_person_and_once(person: Callable[[], Type]) -> None:
@@ -98,7 +98,7 @@ def test_who_approves_decides_as_a_person_and_once(person: Callable[[], Type]) -
     assert name in {row["name"] for row in told(bob("queue", "--json"))}
     bob("approve", name, "--yes", "--comment", "fine by me")
     assert told(bob("schedule", "show", name, "--json"))["approval_comment"] == "fine by me"
-    assert "approved this request" in bob("deny", name, status=1).stderr
+    assert "approved this request" in bob("deny", name, "--yes", status=1).stderr
     alice("schedule", "delete", name)
 
 

@@ -213,7 +213,6 @@ async def _show(
         "approvers": [user.username for user in explained.people["approve"]],
         "others_approve": explained.others["approve"],
         "firings": upcoming.times,
-        "unfit": explained.unfit,
         "own": seen.case.row.requester_id == here.actor.id,
         "comment": "",
         "faults": [],

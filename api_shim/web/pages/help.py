@@ -78,6 +78,7 @@ META: Mapping[str, str] = {
     "overlap": "What happens to a run that would start while another is under way: allow, skip, queue or cancel.",
     "job_queues": "The queues that it can run on; the first one is the default.",
     "task_queues": "Another name for job_queues.",
+    "tags": "Words by which people find the Job, and its runs in Prefect. Only the code sets them.",
     "job_variables": "The job variables of its runs in Prefect's work pool. They are approved with the request.",
     "isolated": "Each run gets a new Python interpreter.",
     "field_order": "The names of variables in the order of the form.",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -22,7 +21,7 @@ from api_shim.domain.model import Job
 from api_shim.services.job_views import JobDetail
 from api_shim.web.errors import status_of
 from api_shim.web.pages.button_groups import buttons_on
-from api_shim.web.pages.jobs import TONES
+from api_shim.web.pages.jobs import TONES, address_of
 from api_shim.web.pages.run_form import faults_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate import policy
@@ -70,8 +69,7 @@ async def shown(job_id: UUID, here: Here) -> Response:
 async def set_favourite(job_id: UUID, here: Here, form: Posted) -> Response:
     favourite = text_of(form, "favourite") == ON
     job = await here.use.job_views.set_favourite(here.actor, job_id, favourite=favourite)
-    search = text_of(form, "q")
-    listed = f"/signoff/jobs?{urlencode({'q': search})}" if search else "/signoff/jobs"
+    listed = address_of(text_of(form, "q"), [str(tag) for tag in form.getlist("tags")])
     back = f"/signoff/jobs/{job_id}" if text_of(form, "back") == "job" else listed
     return await here.go(back, f"{job.name} is {'now' if favourite else 'no longer'} a favourite.")
 

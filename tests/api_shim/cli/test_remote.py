@@ -20,8 +20,8 @@ from tests.live import PATIENCE, environment
 
 EVERY_COMMAND = [
     ("queue",),
-    ("approve", "nightly", "--yes"),
-    *((verb, "nightly") for verb in ("deny", "dry-run")),
+    *((verb, "nightly", "--yes") for verb in ("approve", "deny")),
+    ("dry-run", "nightly"),
     ("run", "Back up"),
     ("run", "Back up", "--at", "2030-01-01T02:00", "--name", "once"),
     ("schedule", "list"),

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,14 +14,14 @@ import httpx
 import pytest
 
 from api_shim.app import Application, build
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import Job, ScheduledJob
 from api_shim.reconcile.served_queues import AWAY_AFTER
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 from tests.conftest import Clock
-from tests.factories import NOW, administering, make_job, make_scheduled
+from tests.factories import NOW, administering, make_job, make_result, make_scheduled
 from tests.fakes import FakeEngine
 
 ADDRESS = "/signoff/scheduled-jobs"
@@ -98,6 +99,26 @@ def test_what_is_scheduled_can_be_looked_at_and_renamed(browser: Browser, made: 
     answer = browser.post(f"{made}/edit", csrf=csrf_of(page), version=version_of(page), name="weekly")
     assert (answer.status_code, answer.url.path) == (200, made)
     assert "weekly was changed." in answer.text
+
+
+def test_what_recurs_is_made_to_run_once_and_once_it_has_run_it_has_no_other_schedule_type(
+    wired: Application, browser: Browser, made: str, clock: Clock
+) -> None:
+    clock.now += timedelta(seconds=1)
+    page = browser.get(f"{made}/edit")
+    assert '<option value="future">' in page.text
+    assert "immediately" not in page.text
+    sent = {"csrf": csrf_of(page), "version": version_of(page), "interval": "future"}
+    refused = browser.post(f"{made}/edit", **sent)
+    assert refused.status_code == 400
+    assert 'id="start_time-fault"' in refused.text
+    browser.post(f"{made}/edit", **sent, start_time="2031-01-01T00:00", time_zone="UTC")
+    row = now(wired, made)
+    assert row is not None
+    assert row.one_off
+    with wired.store.transaction() as tx:
+        tx.change(row, total_run_count=1)
+    assert 'id="interval"' not in browser.get(f"{made}/edit").text
 
 
 def test_what_needs_a_worker_is_refused_and_what_was_typed_stays(
@@ -220,9 +241,12 @@ def test_a_dry_run_tries_what_its_page_showed(wired: Application, browser: Brows
 def test_a_request_says_from_which_run_it_came(wired: Application, browser: Browser, made: str) -> None:
     with wired.store.transaction() as tx:
         [row] = tx.all(ScheduledJob)
-        tx.change(row, requested_from=row.id, approval=ApprovalState.PENDING)
+        [job] = tx.all(Job, id=row.job_id)
+        run = make_result(job, None)
+        tx.add(run)
+        tx.change(row, requested_from=run.id, approval=ApprovalState.PENDING)
     for page in (made, f"/signoff/approval-queue/{row.id}"):
-        assert f'<a href="/signoff/results/{row.id}">a run</a>' in browser.get(page).text
+        assert f'<a href="/signoff/results/{run.id}">a run</a>' in browser.get(page).text
 
 
 def test_a_request_says_which_automation_has_made_it(wired: Application, browser: Browser, made: str) -> None:
