@@ -277,6 +277,23 @@ def pause_after(attempts: int) -> timedelta:
     return min(timedelta(minutes=2 ** min(attempts - 1, 10)), LONGEST_PAUSE)
 
 
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """What a message says of one thing, as text.
+
+    Args:
+        line: the sentence on what happened, without its full stop.
+        more: more lines.
+        link: the address of the page that has more; empty for none.
+        page: what that page is of, such as "request"; empty without a link.
+    """
+
+    line: str
+    more: tuple[str, ...] = ()
+    link: str = ""
+    page: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """A message as it is sent.
@@ -285,11 +302,15 @@ class Message:
         subject: one line.
         body: plain text.
         key: the same when it is sent again, as nobody knows whether it was.
+        paragraphs: what the body says, for those who are sent more than plain text; empty for nobody.
+        manage: the address of the page on which its reader chooses what they are told.
     """
 
     subject: str
     body: str
     key: str
+    paragraphs: tuple[Paragraph, ...] = ()
+    manage: str = ""
 
 
 class Undeliverable(Exception):
