@@ -318,7 +318,7 @@ class AccountAdmin:
         with self._store.transaction() as tx:
             user = user_named(tx, username, lock=False)
             others = [user_named(tx, heir, lock=False).id] if heir is not None else []
-            lock_concerned(tx, user, *others, removed=True, revokes=revoke_approvals)
+            lock_concerned(tx, user, *others, owned=True, revokes=revoke_approvals)
             user = user_named(tx, username)
             check_one_remains(tx, user)
             left = self._divide(tx, user, heir, now, dry_run=False)

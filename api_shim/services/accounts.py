@@ -13,6 +13,7 @@ For whoever writes, through the REST API or on the server's own machine (``accou
 * The names of users are kept (``user_names``): one that another user has, or had until lately, is not given again.
 * Whoever changes or removes an account is told which approvals stand though their approvers may give them no longer
   (``given_approvals``); with a user who is removed or deactivated theirs can be revoked.
+* What they own can be transferred with it (``ownership``), in the same transaction.
 
 For callers of the REST API besides:
 
@@ -69,8 +70,9 @@ from api_shim.services.given_approvals import (
     revoke,
     standing_approvals,
 )
+from api_shim.services.ownership import Transfer, transfer_all
 from api_shim.services.sessions import hash_password
-from api_shim.services.user_names import give_up_name, take_name, user_called, users_called
+from api_shim.services.user_names import give_up_name, referred_user, take_name, user_called, users_called
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
@@ -169,14 +171,14 @@ class Removed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Departure:
-    """What a user who is removed leaves, as far as whoever removes them may see it.
+    """What a user who is removed or deactivated leaves, as far as whoever does this to them may see it.
 
     Args:
         user: the user.
         scheduled: the scheduled jobs that they own, by name, which fail from then on.
         versions: the versions of these, by id.
         hidden: how many others of theirs there are.
-        tokens: how many tokens of theirs end.
+        tokens: how many tokens of theirs stop working.
         others: how many tokens of others end with those.
         automations: the names of the automations that act as them, and then as nobody, as far as those may be seen.
         approvals: what they have approved and would stand.
@@ -228,6 +230,7 @@ class Accounts:
         body: object,
         *,
         without: Without | None = None,
+        transfer: Transfer | None = None,
     ) -> Changed[Account]:
         """Change one, and return it with the approvals that the caller is to be told of.
 
@@ -238,25 +241,33 @@ class Accounts:
             body: the fields to change, as sent.
             without: the users and groups that are taken away; those in the body are then added to what there is. If
                 it is not given, the body names all that there are to be.
+            transfer: to whom a user who is deactivated transfers what they own; else it fails when it would next run.
 
         Raises:
             Forbidden: they may change none, or not this one, or not into this.
             NotFound: there is none, or none that they may see.
-            Invalid: a fault in a field, or its new name is taken.
+            Invalid: a fault in a field, its new name is taken, or what they own cannot be transferred.
             Conflict: no active superuser would remain.
         """
-        return await self._write(kind, partial(_change, self._desk(actor, kind), by, body, without))
+        return await self._write(kind, partial(_change, self._desk(actor, kind), by, body, without, transfer))
 
     async def remove(
-        self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], *, revoke_approvals: bool = False
+        self,
+        actor: Actor,
+        kind: ObjectType,
+        by: Mapping[str, Any],
+        *,
+        revoke_approvals: bool = False,
+        transfer: Transfer | None = None,
     ) -> Approvals:
-        """Remove one; a user with their tokens, while what they scheduled stays and fails when it would next run.
+        """Remove one; a user with their tokens, while what they scheduled stays.
 
         Args:
             actor: who removes it.
             kind: the type.
             by: the field that tells which one.
             revoke_approvals: whether what a user has approved is to wait for approval again.
+            transfer: to whom a user transfers what they own; else it fails when it would next run.
 
         Returns:
             the approvals that the caller is to be told of.
@@ -264,9 +275,10 @@ class Accounts:
         Raises:
             Forbidden: they may remove none, or not this one.
             NotFound: there is none, or none that they may see.
+            Invalid: what they own cannot be transferred.
             Conflict: no active superuser would remain.
         """
-        return await self._store.write(partial(_remove, self._desk(actor, kind), by, revoke_approvals))
+        return await self._store.write(partial(_remove, self._desk(actor, kind), by, revoke_approvals, transfer))
 
     async def set_password(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], password: str) -> User:
         """Set the password that another user signs in to the pages with, end their sessions, and return them.
@@ -290,19 +302,20 @@ class Accounts:
             raise Invalid({"password": [str(error)]}) from error
         return await self._store.write(partial(_set_password, self._desk(actor, kind), by, hashed))
 
-    async def departure(self, actor: Actor, by: Mapping[str, Any]) -> Departure:
-        """Tell what would become of what a user has if the actor removed them, and change nothing.
+    async def departure(self, actor: Actor, action: Action, by: Mapping[str, Any]) -> Departure:
+        """Tell what would become of what a user has if the actor removed or deactivated them, and change nothing.
 
         Args:
             actor: who asks.
+            action: delete to remove them, change to deactivate them.
             by: the field that tells which user.
 
         Raises:
-            Forbidden: they may remove none, or not this one.
+            Forbidden: they may do this to none, or not to this one.
             NotFound: there is none, or none that they may see.
             Conflict: no active superuser would remain.
         """
-        return await self._store.read(partial(_departure, self._desk(actor, USER), by))
+        return await self._store.read(partial(_departure, self._desk(actor, USER), action, by))
 
     def _desk(self, actor: Actor, kind: ObjectType) -> _Desk:
         return _Desk(actor=actor, kind=kind, now=self._clock(), zone=self._zone)
@@ -343,10 +356,15 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
 
 
 def _change(
-    desk: _Desk, by: Mapping[str, Any], body: object, without: Without | None, tx: Transaction
+    desk: _Desk,
+    by: Mapping[str, Any],
+    body: object,
+    without: Without | None,
+    transfer: Transfer | None,
+    tx: Transaction,
 ) -> Changed[Account]:
     revokes = isinstance(body, Mapping) and bool(body.get("revoke_approvals"))
-    before: Account = _found(tx, desk, Action.CHANGE, by, revokes=revokes)
+    before: Account = _found(tx, desk, Action.CHANGE, by, revokes=revokes, transfer=transfer)
     fields = read_form(desk.kind, body, desk.reading(tx), before)
     if without is not None:
         fields |= _relinked(tx, desk, before, fields, without)
@@ -354,6 +372,8 @@ def _change(
         _check_end(fields["expires"], _end_of(_line_of(tx, desk.actor)))
     _check_superusers(tx, desk, before, becomes=fields.get("is_superuser", False))
     _check_reuse(desk, fields)
+    if transfer is not None and isinstance(before, User):
+        transfer_all(tx, desk.actor, before, transfer, desk.now)
     changed = change_account(tx, before, fields, desk.now, desk.actor)
     _check_outcome(tx, desk, Action.CHANGE, changed.thing)
     return replace(changed, approvals=changed.approvals.seen_by(tx, desk.actor))
@@ -371,9 +391,11 @@ def _relinked(
     return found
 
 
-def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, tx: Transaction) -> Approvals:
-    thing: Account = _found(tx, desk, Action.DELETE, by, revokes=revokes)
+def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, transfer: Transfer | None, tx: Transaction) -> Approvals:
+    thing: Account = _found(tx, desk, Action.DELETE, by, revokes=revokes, transfer=transfer)
     _check_superusers(tx, desk, thing)
+    if transfer is not None and isinstance(thing, User):
+        transfer_all(tx, desk.actor, thing, transfer, desk.now)
     removed = remove_account(tx, thing, desk.now, desk.actor, revokes=revokes)
     return removed.approvals.seen_by(tx, desk.actor)
 
@@ -392,8 +414,8 @@ def _set_password(desk: _Desk, by: Mapping[str, Any], hashed: str, tx: Transacti
     return user
 
 
-def _departure(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> Departure:
-    user: User = get_authorized(tx, desk.actor, Action.DELETE, USER, **by)
+def _departure(desk: _Desk, action: Action, by: Mapping[str, Any], tx: Transaction) -> Departure:
+    user: User = get_authorized(tx, desk.actor, action, USER, **by)
     _check_superusers(tx, desk, user)
     check_one_remains(tx, user)
     owned = tx.all(ScheduledJob, order="name", owner_id=user.id)
@@ -463,10 +485,21 @@ def _from_token(tx: Transaction, actor: Actor, fields: Mapping[str, Any]) -> dic
     return {"made_with_id": actor.token_id, "expires": expires}
 
 
-def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any], *, revokes: bool) -> Any:
+def _found(
+    tx: Transaction,
+    desk: _Desk,
+    action: Action,
+    by: Mapping[str, Any],
+    *,
+    revokes: bool,
+    transfer: Transfer | None = None,
+) -> Any:
     """Return what they may do this with, after everybody whom it concerns is kept from changing."""
     seen = get_authorized(tx, desk.actor, action, desk.kind, **by)
-    lock_concerned(tx, seen, desk.actor.id, removed=action is Action.DELETE, revokes=revokes)
+    heir = referred_user(tx, transfer.to) if transfer is not None else None
+    others = [desk.actor.id, *([heir.id] if heir is not None else [])]
+    owned = action is Action.DELETE or transfer is not None
+    lock_concerned(tx, seen, *others, owned=owned, revokes=revokes)
     check_still_active(tx, desk.actor)
     return get_authorized(tx, desk.actor, action, desk.kind, lock=True, id=seen.id)
 
@@ -522,23 +555,21 @@ def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> Mapping[str, A
 # Writing, whoever does it
 
 
-def lock_concerned(
-    tx: Transaction, thing: Account, *others: UUID, removed: bool = False, revokes: bool = False
-) -> None:
+def lock_concerned(tx: Transaction, thing: Account, *others: UUID, owned: bool = False, revokes: bool = False) -> None:
     """Keep everybody whom a change of an account concerns from changing until the transaction ends.
 
     Args:
         tx: the transaction.
         thing: the account that is to be changed or removed.
         others: the ids of users whom the change concerns besides.
-        removed: whether it is to be removed.
+        owned: whether what it owns is to get another owner, or none.
         revokes: whether the approvals that it has given are to be revoked.
     """
     concerned = {*others}
     if isinstance(thing, User):
-        owned = tx.all(ScheduledJob, owner_id=thing.id) if removed else []
+        theirs = tx.all(ScheduledJob, owner_id=thing.id) if owned else []
         approved = standing_approvals(tx, [thing.id]) if revokes else []
-        if ids := {row.id for row in (*owned, *approved)}:
+        if ids := {row.id for row in (*theirs, *approved)}:
             # Before the users: who changes a scheduled job of their own locks it first, and then themselves.
             tx.all(ScheduledJob, order="id", lock=True, id=ids)
         concerned |= {thing.id, *(user.id for user in tx.all(User, is_superuser=True))}

@@ -242,7 +242,7 @@ def _account(tx: Transaction, actor: Actor, to: Mapping[str, Any] | None) -> Use
         return named
     # First, so that who may change nobody does not learn who there is.
     policy.enforce(policy.check_type(actor, Action.CHANGE, ObjectType.USER), ObjectType.USER)
-    return receiver_of(tx, actor, to or own)
+    return receiver_of(tx, actor, to or own, "user")
 
 
 def _unbind(actor: Actor, automation_id: UUID, now: datetime, tx: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""Ownership of scheduled jobs: assume it, or transfer it to somebody.
+"""Ownership of scheduled jobs: assume it, or transfer it to somebody; also all that a user has, when they leave.
 
 * The rules are in ``approval_gate.ownership``. Each use case is one transaction, which locks the scheduled job first.
 * The next firing runs as the new owner. Earlier owners stay recorded, and may not approve the scheduled job.
@@ -6,6 +6,8 @@
   that has already run its only time, stays as it is.
 * Pending stays pending, and approved stays approved for exactly what was approved; but the approval of who becomes the
   owner lapses. What waits is approved only by who says that they have seen whom it runs as now.
+* With a user who is removed or deactivated go all of their scheduled jobs that the caller may view, by the same rules,
+  or nothing is done; what the caller has not seen so is not transferred unseen.
 
 Contract 1.4, 9.7 and 10.
 """
@@ -13,6 +15,7 @@ Contract 1.4, 9.7 and 10.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -24,12 +27,35 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import return_to_queue, revalidate
 from api_shim.services.authentication import actor_of
-from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_seen, check_still_active
+from api_shim.services.authorization import (
+    AuthzContext,
+    add_participant,
+    authorize,
+    check_seen,
+    check_still_active,
+    load_contexts,
+    permitted_ids,
+)
 from api_shim.services.user_names import referred_user
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.errors import Invalid
-from approval_gate.model import Action, Actor, Hidden, ObjectType, Verdict
+from approval_gate.model import Action, Actor, Denied, Hidden, ObjectType, Verdict
+
+NOT_SHOWN = "It was not there yet when this was asked: look at all of them again."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transfer:
+    """To whom a user who leaves is to transfer what they own.
+
+    Args:
+        to: the field that identifies the new owner.
+        seen: the versions of the scheduled jobs that the caller has seen, by id.
+    """
+
+    to: Mapping[str, Any]
+    seen: Mapping[UUID, str]
 
 
 class Ownership:
@@ -105,14 +131,57 @@ def _transfer(
 ) -> ScheduledJob:
     case = authorize(tx, actor, Action.CHANGE, by, now, partial(ownership.hand_over, actor))
     check_seen(case, seen)
-    receiver = receiver_of(tx, actor, to)
+    receiver = receiver_of(tx, actor, to, "user")
     check_still_active(tx, actor)
     policy.enforce(may_receive(tx, receiver, case), ObjectType.USER)
     return hand_over(tx, case, receiver.id, receiver.username, now, actor)
 
 
-def receiver_of(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
+def transfer_all(tx: Transaction, actor: Actor, owner: User, transfer: Transfer, now: datetime) -> None:
+    """Transfer every scheduled job of a user who leaves that the actor may view.
+
+    Args:
+        tx: the transaction.
+        actor: the caller.
+        owner: who leaves, locked.
+        transfer: to whom.
+        now: the current time.
+
+    Raises:
+        Forbidden: the actor may not change the new owner.
+        Invalid: there is no such new owner, or one of the scheduled jobs cannot be transferred to them; it says which.
+    """
+    rows = tx.all(ScheduledJob, order="id", lock=True, owner_id=owner.id)
+    seen = permitted_ids(tx, actor, Action.VIEW, ObjectType.SCHEDULED_JOB, [row.id for row in rows])
+    receiver = receiver_of(tx, actor, transfer.to, "transfer_to")
+    cases = load_contexts(tx, sorted((row for row in rows if row.id in seen), key=lambda row: row.name), now)
+    verdicts = [(case, _may_be_transferred(tx, actor, receiver, case, transfer)) for case in cases]
+    if kept := [f"{case.row.name}: {verdict.reason}" for case, verdict in verdicts if isinstance(verdict, Denied)]:
+        raise Invalid({"transfer_to": kept})
+    for case in cases:
+        hand_over(tx, case, receiver.id, receiver.username, now, actor)
+
+
+def _may_be_transferred(
+    tx: Transaction, actor: Actor, receiver: User, case: AuthzContext, transfer: Transfer
+) -> Verdict:
+    return policy.first(
+        (
+            ownership.hand_over(actor, case.request),
+            policy.acts_on_what_was_seen(transfer.seen.get(case.row.id), case.version, needed=NOT_SHOWN),
+            may_receive(tx, receiver, case),
+        )
+    )
+
+
+def receiver_of(tx: Transaction, actor: Actor, to: Mapping[str, Any], field: str) -> User:
     """Return the user that the actor names and may change, locked so that they cannot be removed meanwhile.
+
+    Args:
+        tx: the transaction.
+        actor: the caller.
+        to: the field that identifies the user.
+        field: where they are named, for who names nobody.
 
     Raises:
         Forbidden: the actor may not change them.
@@ -122,7 +191,7 @@ def receiver_of(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
     account = tx.attributes(ObjectType.USER, user.id) if user else None
     verdict = policy.check_object(actor, Action.CHANGE, ObjectType.USER, account)
     if user is None or verdict == Hidden():
-        raise Invalid({"user": ["There is no such user."]})
+        raise Invalid({field: ["There is no such user."]})
     policy.enforce(verdict, ObjectType.USER)
     policy.enforce(policy.may_touch_superuser(actor, superuser=user.is_superuser), ObjectType.USER)
     return user

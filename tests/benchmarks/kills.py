@@ -139,7 +139,7 @@ def fault_of(runs: list[Shape], executed: int) -> str:
 def judge(trial: Trial) -> None:
     """Wait until everything is over, and print what became of it."""
     faults: dict[str, str] = {}
-    begun, outcomes = time.monotonic(), Counter[str]()
+    begun, outcomes, failed = time.monotonic(), Counter[str](), Counter[str | None]()
     with trial.server.client() as client:
         open_ = dict(trial.accepted)
         while open_ and time.monotonic() - begun < ENDS_WITHIN:
@@ -152,6 +152,7 @@ def judge(trial: Trial) -> None:
                 faults[name] = fault_of(its, executed)
                 if faults[name] != "did not end":
                     outcomes[its[0]["status"]["value"]] += 1
+                    failed[its[0]["traceback"]] += its[0]["status"]["value"] == "FAILURE"
                     del open_[name]
             time.sleep(5)
     violations = {name: fault for name, fault in faults.items() if fault}
@@ -159,6 +160,8 @@ def judge(trial: Trial) -> None:
     print(f"after the end; killed {dict(trial.kills)}; violations: {len(violations)}")
     for name, fault in violations.items():
         print(f"  {trial.accepted[name]['url']}: {fault}")
+    for why, times in (+failed).items():
+        print(f"  {times} failed: {why}", flush=True)
 
 
 def main(database: Database, minutes: float, seed: int) -> None:

@@ -1,6 +1,6 @@
 """What is lost by an upgrade of a running system: ``python -m tests.benchmarks.upgrade [commit]``.
 
-Starts two servers, two services and a worker of a commit, by default the last one before the newest migration, on
+Starts two servers, two services and a worker of a commit, by default the last one with fewer migrations, on
 PostgreSQL and Redis. Clients request runs, as where processes are killed (``kills.py``), and schedules fire each
 minute. One process after the other is ended, and started again from this version.
 
@@ -51,6 +51,16 @@ def tree_of(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
+def before_newest() -> str:
+    """Return the last commit with fewer migrations; one on a branch may have some that were renumbered since."""
+
+    def migrations(commit: str) -> set[str]:
+        return {*git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").splitlines()}
+
+    ours, changes = migrations("HEAD"), git("log", "--format=%h", "--", MIGRATIONS).splitlines()
+    return next(f"{each}^" for each in changes if migrations(f"{each}^") < ours)
+
+
 def recurring(client: httpx.Client) -> list[str]:
     """Have schedules that fire each minute, and return their ids."""
     each_minute = {"interval": "custom", "crontab": "* * * * *"}
@@ -80,18 +90,20 @@ def replace(roles: Roles, trial: Trial, ports: dict[str, int]) -> None:
     time.sleep(BETWEEN)
 
 
-def tell_minutes(found: list[Shape]) -> None:
-    """Print what became of the minutes of the schedules, and what is wrong with that."""
+def tell_minutes(found: dict[str, list[Shape]]) -> None:
+    """Print what became of the minutes of the schedules, by their ids, and what is wrong with that."""
     by_schedule: dict[str, Counter[datetime]] = {}
     outcomes: Counter[str] = Counter()
-    for row in found:
-        name = row["scheduled_job"]["name"]
-        by_schedule.setdefault(name, Counter())[datetime.fromisoformat(row["nominal_time"])] += 1
-        outcomes[row["status"]["value"]] += 1
+    for which, rows in found.items():
+        by_schedule[which] = Counter(datetime.fromisoformat(row["nominal_time"]) for row in rows)
+        outcomes.update(row["status"]["value"] for row in rows)
+    every = [minute for times in by_schedule.values() for minute in times]
+    # All were made within the first of these minutes, and some may not have been over within the last.
+    minutes = [min(every) + number * MINUTE for number in range(1, (max(every) - min(every)) // MINUTE)]
     wrong = [
-        f"{name}: {minute:%H:%M} has {times[minute]} records"
-        for name, times in by_schedule.items()
-        for minute in (min(times) + number * MINUTE for number in range((max(times) - min(times)) // MINUTE + 1))
+        f"{which}: {minute:%H:%M} has {times[minute]} records"
+        for which, times in by_schedule.items()
+        for minute in minutes
         if times[minute] != 1
     ]
     print(f"minutes of {len(by_schedule)} schedules: {dict(outcomes)}; violations: {len(wrong)}", flush=True)
@@ -129,11 +141,10 @@ def main(commit: str) -> None:
             judge(trial)
             with trial.server.client() as client:
                 there = runs(client)
-            tell_minutes([row for which in scheduled for row in there.get(which, []) if row["date_done"]])
+            tell_minutes({which: [row for row in there.get(which, []) if row["date_done"]] for which in scheduled})
             roles.stop()
         postgresql.close()
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:] or [f"{git('log', '-1', '--format=%h', '--', MIGRATIONS)}^"]
-    main(*words)
+    main(*(sys.argv[1:] or [before_newest()]))

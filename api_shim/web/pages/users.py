@@ -1,7 +1,7 @@
 """``/signoff/administration/users``: the users, with their groups, tokens and permissions.
 
 * To deactivate a user, and to remove one, is asked for where it is said what becomes of what they have scheduled and
-  approved.
+  approved. What they own can be transferred with it, all or nothing.
 * Whoever saves a user changes what they have changed in the form, and adds and takes away the groups that they have
   ticked and unticked there.
 """
@@ -20,6 +20,7 @@ from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_id
 from api_shim.services.account_views import Seen
 from api_shim.services.given_approvals import told as told_approvals
+from api_shim.services.ownership import Transfer
 from api_shim.services.sessions import may_have_password
 from api_shim.store import Listing
 from api_shim.web.pages.account import LABELS as TOKEN_LABELS
@@ -31,7 +32,6 @@ from api_shim.web.pages.administration import (
     refused,
     section_router,
     show,
-    told,
     with_shown,
 )
 from api_shim.web.pages.lists import versions_in
@@ -48,7 +48,12 @@ router = section_router(USERS)
 USER, TOKEN, GROUP = ObjectType.USER, ObjectType.TOKEN, ObjectType.GROUP
 MOST_GROUPS, MOST_TOKENS = 500, 100
 """How many are offered, or shown."""
-LABELS = {"username": "User name", "password": "New password", **TOKEN_LABELS}
+LABELS = {
+    "username": "User name",
+    "password": "New password",
+    "transfer_to": "Transfer what they own to",
+    **TOKEN_LABELS,
+}
 FORMS = ("add", "user", "password", "token", "active")
 STATES: Mapping[str, tuple[str, dict[str, bool]]] = {
     "active": ("active", {"is_active": True}),
@@ -90,17 +95,29 @@ async def save(user_id: UUID, here: Here, form: Posted) -> Response:
     return await here.go(_at(user_id), f"The changes are saved.{told_approvals(changed.approvals)}")
 
 
-@router.post("/{user_id}/active")
-async def set_active(user_id: UUID, here: Here, form: Posted) -> Response:
-    active = text_of(form, "active") == "yes"
-    revokes = not active and text_of(form, "revoke_approvals") == "yes"
-    body = {"is_active": active, **({"revoke_approvals": True} if revokes else {})}
+@router.post("/{user_id}/activate")
+async def activate(user_id: UUID, here: Here, _form: Posted) -> Response:
     try:
-        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body)
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, {"is_active": True})
     except GateError as error:
         return await _page(here, user_id, error, "active")
-    said = "They can sign in again." if active else "They can no longer sign in."
-    return await here.go(_at(user_id), f"{said}{told_approvals(changed.approvals)}")
+    return await here.go(_at(user_id), f"They can sign in again.{told_approvals(changed.approvals)}")
+
+
+@router.get("/{user_id}/deactivate")
+async def ask_to_deactivate(user_id: UUID, here: Here) -> Response:
+    return await _departure(here, user_id, Action.CHANGE)
+
+
+@router.post("/{user_id}/deactivate")
+async def deactivate(user_id: UUID, here: Here, form: Posted) -> Response:
+    transfer, body = _transfer(form), {"is_active": False, **({"revoke_approvals": True} if _revokes(form) else {})}
+    try:
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body, transfer=transfer)
+    except GateError as error:
+        return await _departure(here, user_id, Action.CHANGE, error, form)
+    said = f"They can no longer sign in.{_transferred(transfer)}{told_approvals(changed.approvals)}"
+    return await here.go(_at(user_id), said)
 
 
 @router.post("/{user_id}/password")
@@ -139,39 +156,23 @@ async def revoke(user_id: UUID, token_id: UUID, here: Here, _form: Posted) -> Re
     return await here.go(_at(user_id), REVOKED)
 
 
-@router.post("/{user_id}/transfer")
-async def transfer(user_id: UUID, here: Here, form: Posted) -> Response:
-    departure = await here.use.accounts.departure(here.actor, {"id": user_id})
-    owner, shown = text_of(form, "owner").replace("\0", "").strip(), versions_in(form)
-    kept = []
-    for row in departure.scheduled:
-        if row.id in shown:
-            to = {"username": owner}
-            try:
-                await here.use.ownership.transfer(here.actor, {"id": row.id}, to, shown[row.id])
-            except GateError as error:
-                kept.append(f"{row.name}: {error}")
-    if kept:
-        return await _removal(here, user_id, kept=kept, owner=owner)
-    return await here.go(
-        f"{_at(user_id)}/remove", f"{owner} owns them now." if shown else "There was nothing to transfer."
-    )
-
-
 @router.get("/{user_id}/remove")
 async def ask_to_remove(user_id: UUID, here: Here) -> Response:
-    return await _removal(here, user_id)
+    return await _departure(here, user_id, Action.DELETE)
 
 
 @router.post("/{user_id}/remove")
 async def remove(user_id: UUID, here: Here, form: Posted) -> Response:
     seen = await here.use.account_views.one(here.actor, USER, user_id)
-    revokes = text_of(form, "revoke_approvals") == "yes"
+    transfer, revokes = _transfer(form), _revokes(form)
     try:
-        approvals = await here.use.accounts.remove(here.actor, USER, {"id": user_id}, revoke_approvals=revokes)
+        approvals = await here.use.accounts.remove(
+            here.actor, USER, {"id": user_id}, revoke_approvals=revokes, transfer=transfer
+        )
     except GateError as error:
-        return await _removal(here, user_id, error)
-    return await here.go(USERS.address, f"{seen.thing.username} is removed.{told_approvals(approvals)}")
+        return await _departure(here, user_id, Action.DELETE, error, form)
+    said = f"{seen.thing.username} is removed.{_transferred(transfer)}{told_approvals(approvals)}"
+    return await here.go(USERS.address, said)
 
 
 def _at(user_id: UUID) -> str:
@@ -268,19 +269,41 @@ async def _revocation(here: Visit, user_id: UUID, token_id: UUID, error: GateErr
     return await revocation(here, token, _at(user_id), seen.thing.username, error, seen.thing.username)
 
 
-async def _removal(
-    here: Visit, user_id: UUID, error: GateError | None = None, *, kept: Sequence[str] = (), owner: str = ""
+def _revokes(form: FormData) -> bool:
+    return text_of(form, "revoke_approvals") == "yes"
+
+
+def _transfer(form: FormData) -> Transfer | None:
+    """Return to whom what a user owns is to be transferred; None if nobody is named."""
+    name = text_of(form, "transfer_to").replace("\0", "").strip()
+    return Transfer(to={"username": name}, seen=versions_in(form)) if name else None
+
+
+def _transferred(transfer: Transfer | None) -> str:
+    return f" What they had scheduled is {transfer.to['username']}'s now." if transfer and transfer.seen else ""
+
+
+async def _departure(
+    here: Visit, user_id: UUID, action: Action, error: GateError | None = None, form: FormData | None = None
 ) -> Response:
-    """Show what a user would leave.
+    """Show what a user would leave who is removed or deactivated.
 
     Args:
         here: the visit.
         user_id: the user.
-        error: why they could not be removed.
-        kept: what could not be transferred, and why.
-        owner: to whom.
+        action: delete to remove them, change to deactivate them.
+        error: why that was not done.
+        form: what was sent.
     """
-    departure = await here.use.accounts.departure(here.actor, {"id": user_id})
-    told_so = {"refusal": told(error), "kept": kept, "owner": owner}
-    # Some may have been transferred: what was not is no error of the whole.
-    return await show(here, "remove_user.html", USERS, error, departure=departure, **told_so)
+    return await show(
+        here,
+        "user_departure.html",
+        USERS,
+        error,
+        departure=await here.use.accounts.departure(here.actor, action, {"id": user_id}),
+        removed=action is Action.DELETE,
+        faults=refused(error, LABELS, "leave", ("leave",))["leave"],
+        labels=LABELS,
+        transfer_to=text_of(form, "transfer_to") if form is not None else "",
+        revokes=form is not None and _revokes(form),
+    )

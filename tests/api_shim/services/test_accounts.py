@@ -40,10 +40,13 @@ from api_shim.services.authentication import (
     actor_of,
     hash_key,
 )
+from api_shim.services.authorization import versions_of
+from api_shim.services.ownership import Transfer
 from api_shim.store import TYPES, Store
 from api_shim.store.columns import path_types
 from approval_gate.constraints import parse
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from approval_gate.policy import (
     LAST_SUPERUSER,
@@ -1015,13 +1018,46 @@ def test_what_a_user_would_leave_is_told_to_who_may_remove_them(place: Place) ->
             tx.add(thing)
     sees = (grant(USER, VIEW, DELETE), grant(ObjectType.SCHEDULED_JOB, VIEW, limit={"name": "seen"}))
     before = place.rows()
-    departure = asyncio.run(place.accounts.departure(place.actor("alice", *sees), {"username": "bob"}))
+    departure = asyncio.run(place.accounts.departure(place.actor("alice", *sees), DELETE, {"username": "bob"}))
     assert ([row.name for row in departure.scheduled], departure.hidden, departure.tokens) == (["seen"], 1, 1)
     assert place.rows() == before
     for who, whose, error in (("alice", "root", Forbidden), ("root", "root", Conflict), ("root", "nobody", NotFound)):
         actor = place.actor(who, *(sees if who == "alice" else ()))
         with pytest.raises(error):
-            asyncio.run(place.accounts.departure(actor, {"username": whose}))
+            asyncio.run(place.accounts.departure(actor, DELETE, {"username": whose}))
+
+
+@pytest.mark.parametrize("action", [CHANGE, DELETE])
+def test_what_they_own_is_transferred_by_the_rules_and_what_one_may_not_view_is_not(few: Place, action: Action) -> None:
+    job, bob, schedules = make_job(), few.user("bob"), ObjectType.SCHEDULED_JOB
+    carol = few.identity.add_user("carol", NOW)
+    few.identity.add_permission("run", NOW, types=[ObjectType.JOB], actions=["run"], users=["carol"])
+    approved = {"approval": ApprovalState.APPROVED, "approved_by_id": carol.id}
+    seen, hidden = make_scheduled(job, bob, name="seen", **approved), make_scheduled(job, bob, name="hidden")
+    with few.store.transaction() as tx:
+        for thing in (job, seen, hidden):
+            tx.add(thing)
+        versions = versions_of(tx, [seen, hidden])
+    transfer = Transfer(to={"username": "carol"}, seen=versions)
+    administers = grant(USER, VIEW, CHANGE, DELETE)
+
+    def leaves(*actions: Action) -> object:
+        clerk = few.actor("alice", administers, grant(schedules, *actions, limit={"name": "seen"}))
+        if action is DELETE:
+            return asyncio.run(few.accounts.remove(clerk, USER, {"id": bob.id}, transfer=transfer))
+        return few.change(clerk, USER, bob, {"is_active": False}, transfer=transfer)
+
+    before = few.rows()
+    for may_change, told in ((False, NO_PERMISSION), (True, "carol does not have permission to change this")):
+        kind, detail = refusal(partial(leaves, VIEW, *([CHANGE] if may_change else [])))
+        assert (kind, [*detail], told in detail["transfer_to"][0]) == (Invalid, ["transfer_to"], True)
+    assert few.rows() == before
+    few.identity.add_permission("change", NOW, types=[schedules], actions=["change"], users=["carol"])
+    leaves(VIEW, CHANGE)
+    seen, hidden = (few.one(ScheduledJob, id=row.id) for row in (seen, hidden))
+    assert (seen.owner_id, hidden.owner_id) == (carol.id, None if action is DELETE else bob.id)
+    # Who has approved it and owns it now has approved nothing.
+    assert seen.approval is ApprovalState.PENDING
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -63,14 +63,15 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", USERS): Need(USER, "add", ok=303, form={"username": "newcomer#"}),
     ("GET", f"{USERS}/{{user_id}}"): Need(USER),
     ("POST", f"{USERS}/{{user_id}}"): Need(USER, "change", ok=303, form={"username": "another.name#"}),
-    ("POST", f"{USERS}/{{user_id}}/active"): Need(USER, "change", ok=303, form={"active": "no"}),
+    ("POST", f"{USERS}/{{user_id}}/activate"): Need(USER, "change", ok=303),
+    ("GET", f"{USERS}/{{user_id}}/deactivate"): Need(USER, "change"),
+    ("POST", f"{USERS}/{{user_id}}/deactivate"): Need(USER, "change", ok=303),
     ("POST", f"{USERS}/{{user_id}}/password"): Need(
         USER, "change", also=(TOKEN, "add"), ok=303, form={"password": NEW_PASSWORD}
     ),
     ("POST", f"{USERS}/{{user_id}}/tokens"): Need(USER, also=(TOKEN, "add"), form={"description": "robot"}),
     ("GET", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "view")),
     ("POST", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "delete"), ok=303),
-    ("POST", f"{USERS}/{{user_id}}/transfer"): Need(USER, "delete", ok=303, form={"owner": "admin"}),
     ("GET", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete"),
     ("POST", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete", ok=303),
     ("GET", GROUPS): Need(GROUP),
@@ -305,7 +306,8 @@ def test_only_superusers_touch_superusers(office: Office) -> None:
     before = office.state()
     for path, form in (
         ("", {"username": "other"}),
-        ("/active", {"active": "no"}),
+        ("/activate", {}),
+        ("/deactivate", {}),
         ("/password", {"password": NEW_PASSWORD}),
         ("/tokens", {}),
         ("/remove", {}),
@@ -321,7 +323,7 @@ def test_only_superusers_touch_superusers(office: Office) -> None:
     ("path", "form"),
     [
         pytest.param("", {"username": "admin", "shown.superuser": "yes"}, id="demoted"),
-        pytest.param("/active", {"active": "no"}, id="deactivated"),
+        pytest.param("/deactivate", {}, id="deactivated"),
         pytest.param("/remove", {}, id="removed"),
     ],
 )
@@ -345,26 +347,37 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
 
 
-def test_what_they_own_is_transferred_as_it_was_shown(office: Office) -> None:
+@pytest.mark.parametrize("way", ["remove", "deactivate"])
+def test_what_they_own_goes_with_them_to_another_or_nothing_happens(office: Office, way: str) -> None:
     job = office.origin.job(name="Nightly", deployment_id=uuid4(), projected_version=1)
     with office.origin.store.transaction() as tx:
         [subject] = tx.all(User, username="subject")
     rows = [make_scheduled(job, subject, name=name, projected_version=1) for name in ("backup", "report")]
     office.origin.add(*rows)
-    at = f"{USERS}/{subject.id}"
-    shown = re.findall(r'name="seen" value="([^"]+)"', office.visitors.sees(f"{at}/remove").text)
-    assert len(shown) == 2
-    refused = text_in(office.visitors.sends(f"{at}/transfer", owner="nobody", seen=shown))
-    assert "These were not transferred." in refused
+    at = f"{USERS}/{subject.id}/{way}"
+    shown = re.findall(r'name="seen" value="([^"]+)"', office.visitors.sees(at).text)
     stale = f"{rows[1].id} {'0' * 64}"
-    page = text_in(office.visitors.sends(f"{at}/transfer", owner="admin", seen=[shown[0], shown[1], stale]))
-    assert "report" in page
-    assert office.visitors.sends(f"{at}/transfer", owner="admin", seen=shown[:0]).status_code == 303
+    before = office.state(), _owners(office)
+    for owner, seen, told in (
+        ("nobody", shown, "There is no such user."),
+        ("subject", shown, "subject already owns this scheduled job."),
+        ("admin", shown[:1], "report: It was not there yet"),
+        ("admin", [shown[0], stale], "report: "),
+    ):
+        answer = office.visitors.sends(at, transfer_to=owner, seen=seen)
+        assert (answer.status_code, told in text_in(answer)) == (400, True), owner
+        assert f'value="{owner}"' in answer.text
+    assert (office.state(), _owners(office)) == before
+    there = office.visitors.sends(at, transfer_to="Admin", seen=shown).headers["location"]
+    assert "What they had scheduled is Admin's now." in text_in(office.visitors.sees(there))
+    assert set(_owners(office).values()) == {office.visitors.admin.id}
+    with office.origin.store.transaction() as tx:
+        assert [user.is_active for user in tx.all(User, username="subject")] == ([] if way == "remove" else [False])
+
+
+def _owners(office: Office) -> dict[str, UUID | None]:
     with office.origin.store.transaction(write=False) as tx:
-        owners = {row.name: row.owner_id for row in tx.all(ScheduledJob)}
-    assert owners == {"backup": office.visitors.admin.id, "report": subject.id}
-    assert office.visitors.sends(f"{at}/transfer", owner="admin", seen=shown[1:]).status_code == 303
-    assert "They own no scheduled jobs." in text_in(office.visitors.sees(f"{at}/remove"))
+        return {row.name: row.owner_id for row in tx.all(ScheduledJob)}
 
 
 # Groups and permissions
