@@ -186,6 +186,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0042_addresses_of_providers.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0039_targets_that_fail.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0037_notifications.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0033_identities.py": "tests/api_shim/store/test_schema.py",
