@@ -114,6 +114,14 @@ class JobQueue(Object):
     worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 
+class Tag(Object):
+    """A tag of Jobs; its URL is that of the Jobs that have it."""
+
+    shown = ("name",)
+    object_type: Literal["extras.tag"] = "extras.tag"
+    name: str
+
+
 class SwitchedOff(Shape):
     """Who switched the approval of a Job off, and when."""
 
@@ -175,7 +183,7 @@ class Job(Object):
     )
     created: datetime
     last_updated: datetime
-    tags: list[JsonValue]
+    tags: list[Tag] = Field(description="The tags that its code names, in the order of the code.")
     custom_fields: dict[str, JsonValue]
     computed_fields: dict[str, JsonValue]
     relationships: dict[str, JsonValue]
@@ -351,7 +359,7 @@ class ScheduledJob(Object):
     time_zone: str
     crontab: str
     misfire: str = Field(
-        description="What becomes of firings that no worker took in time: `last`, `skip`, `all` or `ask`."
+        description="What happens to firings that no worker took in time: `last`, `skip`, `all` or `ask`."
     )
     one_off: bool
     enabled: bool
@@ -473,7 +481,7 @@ class ApprovalRequest(Object):
     task_name: str = Field(description="The class path of its Job.")
     job_model: Reference | Job
     scheduled_job: Reference | ScheduledJob | None = Field(
-        description="What is to be approved; null once it was denied, withdrawn or deleted."
+        description="What is to be approved; null once it was denied, withdrawn or deleted, and to who may not view it."
     )
     user: Reference | User | None = Field(description="Who requested it; null if that user has been removed.")
     requested_by: str = Field(description="Their name then; empty if it was asked by itself.")
@@ -498,7 +506,7 @@ class ApprovalRequest(Object):
 
 
 class Comparison(Shape):
-    """What was decided about, compared with what was approved before."""
+    """What was requested, compared with what was approved before."""
 
     inputs: list[Difference] = Field(description="Its inputs; empty if they may be sensitive.")
     circumstances: list[Difference] = Field(description="When and where it was to run, as text.")

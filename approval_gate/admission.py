@@ -266,15 +266,19 @@ NOT_OWED = "This firing is not due: the schedule was created, approved or change
 SUPERSEDED = "A newer firing of this schedule is due; of the missed firings only the newest runs."
 MISSED = "This firing was missed: no worker took it in time, and its schedule skips what was missed."
 MADE_UP = "This firing was missed: no worker took it in time. It is made up for as its schedule says."
-ASKED = "This firing was missed: no worker took it in time. Whether the newest that was missed runs, a request asks."
-UNASKED = "This firing was missed: no worker took it in time. Nobody is asked about it: its inputs may be sensitive."
-ASKS = "Its start was missed: no worker took it in time. Is it to run now?"
-TOO_MANY = "This firing was missed, and so many after it that it is not made up for."
+ASKED = (
+    "This firing was missed: no worker took it in time. A request asks whether to run the latest of the missed ones."
+)
+UNASKED = (
+    "This firing was missed: no worker took it in time. Nobody is asked about it, because its inputs may be sensitive."
+)
+ASKS = "Its start was missed: no worker took it in time. Should it run now?"
+TOO_MANY = "This firing was missed, and too many after it to make up for it."
 CHANGED = "The parameters of this run, or its job variables, were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
-QUEUE_FULL = "Passed over, because so many runs of its Job wait for their turn that it cannot."
-OUTRUN = "Cancelled, because a newer run of its Job has begun or waits: the older ones are cancelled."
+QUEUE_FULL = "Passed over, because too many runs of its Job are already waiting for their turn."
+OUTRUN = "Cancelled, because a newer run of its Job has begun or is waiting."
 SINGLETON = "This job is a singleton and another run of it is under way."
 
 OWNER_REMOVED = "the originating user has been removed"
@@ -414,7 +418,7 @@ def _may_overlap(facts: Facts) -> Answer | None:
         return Refuse(SINGLETON, recorded=True) if facts.under_way else None
     match facts.overlap:
         case Overlap.SKIP if facts.under_way:
-            return Finish(f"Passed over, because its Job lets no two runs overlap: {facts.under_way}", recorded=True)
+            return Finish(f"Passed over, because runs of its Job may not overlap: {facts.under_way}", recorded=True)
         case Overlap.QUEUE if facts.under_way or facts.before:
             if facts.full:
                 return Finish(QUEUE_FULL, recorded=True)

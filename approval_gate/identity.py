@@ -100,7 +100,7 @@ def may_take(account: UUID, held: Collection[tuple[UUID, datetime | None]], now:
     if last is None or reuse or now - last >= KEPT:
         return Allowed()
     return Denied(
-        f"Another account had this name until {last:%Y-%m-%d}. It is not given again before {last + KEPT:%Y-%m-%d}, "
-        "unless a superuser says so with `reuse_name` (`--reuse-name`).",
+        f"Another account had this name until {last:%Y-%m-%d}. It cannot be used again before "
+        f"{last + KEPT:%Y-%m-%d}, unless a superuser allows it with `reuse_name` (`--reuse-name`).",
         Invalid,
     )

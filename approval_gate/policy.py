@@ -270,17 +270,17 @@ def _works_for(actor: Actor, pool: str) -> bool:
 
 # Requests from runs
 
-NOT_LET_GO = "This run has not been let go, so it can do nothing here yet."
-RUN_OVER = "This run is over, so it can do nothing here any more."
-RUN_CANCELLED = "This run is cancelled, so it can do nothing here any more."
-RUN_WITHOUT_USER = "This run executes as nobody: an event has started it, or its user has been removed or deactivated."
-DRY_RUNS_ONLY = "A dry run can request nothing but dry runs."
+NOT_LET_GO = "This run has not been admitted, so it cannot do anything here yet."
+RUN_OVER = "This run has ended, so it can no longer do anything here."
+RUN_CANCELLED = "This run has been cancelled, so it can no longer do anything here."
+RUN_WITHOUT_USER = "This run has no user: an event started it, or its user has been removed or deactivated."
+DRY_RUNS_ONLY = "A dry run can request only dry runs."
 DEEPEST = 5
 """How many requests there may be in a line of which each came from a run of the one before."""
-TOO_DEEP = "This run was itself requested by a run, and so on: no more requests can be made in this line."
+TOO_DEEP = "This run is the last of a chain of runs that requested one another: the chain cannot get any longer."
 ORIGIN_GONE = (
-    "It is no longer known who had a hand in this run, because what it belongs to has been deleted; so it can request "
-    "nothing more."
+    "It is no longer known who had a hand in this run, because what it belongs to has been deleted, so it can no "
+    "longer request anything."
 )
 
 
@@ -333,12 +333,12 @@ def requests_from_run(*, depth: int, dry_run: bool, for_dry_run: bool, origin_kn
 
 # Requests by agents
 
-AGENTS_DECIDE_NOTHING = "An agent decides nothing: a person has to do this."
-FOR_NOBODY = "The person for whom this agent asks has been removed or deactivated, so it can request nothing."
+AGENTS_DECIDE_NOTHING = "An agent cannot decide: a person has to do this."
+FOR_NOBODY = "The person for whom this agent asks has been removed or deactivated, so it cannot request anything."
 ITS_PERSON_MAY_NOT = "The person for whom this agent asks does not have permission to run this job."
 NO_DRY_RUN_BY_AGENTS = (
-    "A dry run executes the code of this job, which does not say that its dry runs are safe: request one with "
-    "`dryrun`, which is asked about first."
+    "A dry run executes the code of this job, which does not say that its dry runs are safe: request it with "
+    "`dryrun`, so that somebody approves it first."
 )
 NOT_AN_AGENT = (
     "An agent asks for a person: it cannot be bound to an automation, inherit, sign in to the pages, or be a superuser "
@@ -374,17 +374,17 @@ MAY_NOT_RUN_ITS_JOBS = "You do not have permission to run every Job that this au
 ACCOUNT_MAY_NOT = "This user does not have permission to run every Job that this automation runs."
 ACCOUNT_INACTIVE = "This user has been deactivated."
 NOT_BOUND = (
-    "This automation is bound to no account, or has been changed since it was, so it can run no Job until somebody who "
-    "may run that binds it (`signoff automation bind`)."
+    "This automation is not bound to an account, or has been changed since it was, so it cannot run a Job until "
+    "somebody who may run that Job binds it (`signoff automation bind`)."
 )
 AUTOMATION_CHANGED = (
-    "This automation has been changed since it was bound to an account, so it can run no Job until it is bound again "
+    "This automation has been changed since it was bound to an account, so it cannot run a Job until it is bound again "
     "(`signoff automation bind`)."
 )
-NOT_AS_BOUND = "This automation fired before it was bound to an account as it is now."
+NOT_AS_BOUND = "This automation fired before it was bound to an account in its present form."
 NOT_NAMED = "This automation does not name the Job that it wants to run, so it is not bound for that."
 ITS_ACCOUNT_GONE = "The account that this automation is bound to has been deactivated."
-NO_JOB_VARIABLES = "An automation cannot give the runs of a Job job variables: these are part of the Job."
+NO_JOB_VARIABLES = "An automation cannot set the job variables of runs of a Job: they are part of the Job."
 
 
 def bind_automation(actor: Actor, *, account: Actor, active: bool, jobs: Collection[Attributes]) -> Verdict:
@@ -451,7 +451,7 @@ def acts_by_automation(firing: FiringFacts) -> Verdict:
 
 SUPERUSERS_ONLY = "Only a superuser can do this to a superuser."
 LAST_SUPERUSER = "At least one active superuser must remain."
-REUSED_BY_SUPERUSERS = "Only a superuser can say that a user name may be given again."
+REUSED_BY_SUPERUSERS = "Only a superuser can allow a user name to be used again."
 
 
 def may_touch_superuser(actor: Actor, *, superuser: bool) -> Verdict:
@@ -480,7 +480,7 @@ def may_lose_superuser(*, others: int) -> Verdict:
 
 # Passwords and sessions
 
-NOT_BY_PASSWORD = "Only who has signed in with a password can change it here."  # noqa: S105 - a sentence, not a secret
+NOT_BY_PASSWORD = "To change your password here, sign in with it first."  # noqa: S105 - a sentence, not a secret
 
 
 def may_change_password(actor: Actor, *, by_password: bool) -> Verdict:
@@ -494,10 +494,12 @@ def may_change_password(actor: Actor, *, by_password: bool) -> Verdict:
 
 
 OWN_PASSWORD = "Change your own password on the page of your account."  # noqa: S105 - a sentence, not a secret
-SIGNS_IN_AS_THEM = "To set a user's password is to sign in as them: it needs the permission to make tokens for them."
+SIGNS_IN_AS_THEM = (
+    "Whoever sets a user's password can sign in as them, so this needs the permission to add tokens for them."
+)
 
 
-PASSWORD_OUTLASTS = "The token that you use ends, and a password does not."  # noqa: S105 - a sentence, not a secret
+PASSWORD_OUTLASTS = "The token that you use expires, and a password does not."  # noqa: S105 - a sentence, not a secret
 
 
 def may_set_password(actor: Actor, user: UUID, token: Attributes, *, ends: datetime | None) -> Verdict:
@@ -533,8 +535,8 @@ def may_administer(actor: Actor) -> Verdict:
 
 LONGEST_LINE = 5
 """How many tokens there are in a line of which each was made with the one before."""
-TOO_LONG_A_LINE = "This token comes from too many others to make one with it."
-OUTLASTS = "The token that you use ends before that."
+TOO_LONG_A_LINE = "This token is at the end of too long a chain of tokens to add another one with it."
+OUTLASTS = "The token that you use expires before that."
 
 
 def may_make_token(*, line: int) -> Verdict:
@@ -599,7 +601,7 @@ MAY_NOT_RUN = "You do not have permission to run this job."
 OWN_REQUEST = "You cannot approve your own job request!"
 ONCE_OWNED = "You have owned this request, so someone else must approve it."
 SAME_PERSON = (
-    "An account that has, or had, a name in common with yours has asked for, owned or changed this request, so someone "
+    "An account whose name is, or was, the same as yours has requested, owned or changed this, so someone "
     "else must approve it."
 )
 ONCE_CHANGED = "You have changed what this request runs, so someone else must approve it."
@@ -615,7 +617,7 @@ BEHIND_ITS_AUTOMATION = (
     "approve it."
 )
 NOT_NEEDED = "This scheduled job needs no approval."
-JOB_GONE = "The job of this run is gone."
+JOB_GONE = "The job of this run no longer exists."
 NO_DRY_RUN = "This job does not support dry runs."
 CHANGED = "This request has changed since it was shown to you; look at it again."
 EDITED = (

@@ -51,7 +51,8 @@ PATHS = {"extras.job": "jobs", "extras.jobresult": "job-results", "extras.schedu
 """Where an object of each type is read, below ``/api/extras/``."""
 _TYPES = ", ".join(PATHS)
 NO_KEY = (
-    "This run has no key of its own, so it can read no object: workers of `signoff worker` and `signoff up` give one."
+    "This run has no key of its own, so it cannot read objects: workers of `signoff worker` and `signoff up` "
+    "provide one."
 )
 
 ADMISSION_URL, ADMISSION_KEY = "SIGNOFF_ADMISSION_URL", "SIGNOFF_ADMISSION_KEY"
@@ -177,7 +178,7 @@ class Gate:
         try:
             key = str(UUID(key))
         except ValueError:
-            raise LookupError(f"{kind} {key}: that is no id of an object.") from None
+            raise LookupError(f"{kind} {key}: that is not the id of an object.") from None
         auth = get_current_settings().api.auth_string
         # Any other credential is that of a worker, which reads what its own account may.
         if auth is None or not auth.get_secret_value().rpartition(":")[2].startswith(RUN_PREFIX):
@@ -256,7 +257,7 @@ def _asked_through(client: Any) -> Any:
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        raise AdmissionUnreachable(f"{ADMISSION_URL} is no address like https://signoff.example.com.")
+        raise AdmissionUnreachable(f"{ADMISSION_URL} is not an address like https://signoff.example.com.")
     if not is_private(url):
         raise AdmissionUnreachable(f"Others could read the key on its way to {url.host}: {ADMISSION_URL} needs https.")
     signed = {"Authorization": f"Bearer {os.environ.get(ADMISSION_KEY, '')}"}

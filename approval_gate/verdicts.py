@@ -28,6 +28,12 @@ TYPES: Mapping[str, str] = {
 STANDARD: Mapping[str, str] = {"FAILED": "Failed", "CANCELLED": CANCELLED, "COMPLETED": COMPLETED}
 """Prefect's own names of states, by their types."""
 
+OURS, AWAITING = "signoff", "awaiting-approval"
+"""The tags of everything of ours in Prefect, and of runs that wait for a decision."""
+
+RESERVED_TAGS = frozenset({OURS, AWAITING, "auto-scheduled", *map(str.lower, TYPES)})
+"""The tags that say something of a run, so that nobody else gives them: ours, and Prefect's for runs of schedules."""
+
 BY = " by "
 """What follows a verdict in a sentence that names a person: "Denied by carol."."""
 

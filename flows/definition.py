@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from approval_gate.admission import Overlap
+from approval_gate.verdicts import RESERVED_TAGS
 from flows.expressions import is_linear
 from flows.inputs import is_storable
 from flows.source import Code, module_digest
@@ -38,6 +39,7 @@ class JobDefinition:
         approval_expires: seconds after which an undecided request expires; 0 for never.
         overlap: what becomes of a run that would begin while another one is under way.
         job_queues: the queues it may run on; empty for the default queue.
+        tags: words by which people find it, and its runs in Prefect.
         dryrun_is_safe: whether its dry runs change nothing, so that agents may make them without being approved.
         supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
         isolated: whether each run starts a new Python interpreter of its own.
@@ -66,6 +68,7 @@ class JobDefinition:
     time_limit: float = 0.0
     approval_expires: float = 0.0
     job_queues: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     supports_dryrun: bool = False
     is_job_hook_receiver: bool = False
     is_job_button_receiver: bool = False
@@ -123,6 +126,15 @@ def _are_queues(value: object) -> bool:
     return isinstance(value, list | tuple) and all(map(is_queue_name, value))
 
 
+LONGEST_TAG, MOST_TAGS = 100, 50
+
+
+def _are_tags(value: object) -> bool:
+    if not isinstance(value, list | tuple) or len(value) > MOST_TAGS or not all(map(_is_name, value)):
+        return False
+    return all(len(tag) <= LONGEST_TAG and tag.lower() not in RESERVED_TAGS for tag in value)
+
+
 LONGEST_VARIABLES = 20_000
 """Characters of JSON of ``job_variables``."""
 
@@ -164,6 +176,11 @@ _META: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "overlap": (_is_overlap, "'allow', 'skip', 'queue' or 'cancel'"),
     "job_queues": (_are_queues, "a list of queue names, without / % & > <"),
     "field_order": (_are_names, "a list of variable names"),
+    "tags": (
+        _are_tags,
+        f"a list of at most {MOST_TAGS} names of 1 to {LONGEST_TAG} printable characters, other than those that tell "
+        f"what became of a run: {', '.join(sorted(RESERVED_TAGS))}",
+    ),
     "job_variables": (
         _are_job_variables,
         "a dictionary of values that JSON has, without command, {{ and $ref, which change what runs",
@@ -241,7 +258,7 @@ def define(
     expires = named.get("approval_expires")
     named["approval_expires"] = expires.total_seconds() if expires else 0.0
     named["overlap"] = Overlap(named.get("overlap", Overlap.ALLOW))
-    named["job_queues"] = tuple(dict.fromkeys(named.get("job_queues", ())))
+    named |= {name: tuple(dict.fromkeys(named.get(name, ()))) for name in ("job_queues", "tags")}
     definition = JobDefinition(
         **named,
         module_name=job_class.__module__,

@@ -189,6 +189,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0042_addresses_of_providers.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0039_targets_that_fail.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0037_notifications.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0040_tags_and_sessions.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0033_identities.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0031_approval_requests.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0034_agents.py": "tests/api_shim/store/test_schema.py",

@@ -217,10 +217,10 @@ def test_a_schedule_is_changed_taken_over_and_explained(reader: Reader) -> None:
 
 
 def test_a_terminal_and_python_do_the_same(reader: Reader) -> None:
-    planned, *more = reader.types(DEFINITIONS + TERMINAL).split("«weekly» waits for approval; scheduled weekly from ")
+    planned, *more = reader.types(DEFINITIONS + TERMINAL).split("“weekly” waits for approval; scheduled weekly from ")
     assert planned.startswith("Compact: SUCCESS\n")
     assert more[0].count("2030-01-") == 3
-    assert "Deleted «weekly».\n" in more[0]
+    assert "Deleted “weekly”.\n" in more[0]
     assert re.search(r"Compact +SUCCESS", more[0])
     code = PYTHON.replace("/tmp/", f"{reader.folder}/")
     env = {**reader.env(), "SIGNOFF_TOKEN": reader.keys["alice"]}

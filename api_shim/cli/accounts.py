@@ -51,10 +51,14 @@ def add_user(
     username: Username,
     superuser: Annotated[bool, typer.Option("--superuser", help="May do everything.")] = False,
     reuse_name: Annotated[
-        bool, typer.Option("--reuse-name", help="Take the name although another user had it within the last 400 days.")
+        bool,
+        typer.Option("--reuse-name", help="Reuse the name even though another user had it within the last 400 days."),
     ] = False,
     agent: Annotated[
-        bool, typer.Option("--agent", help="It is the account of a program, which asks for a person and never decides.")
+        bool,
+        typer.Option(
+            "--agent", help="It is the account of a program that makes requests for a person, and never decides."
+        ),
     ] = False,
     acts_for: Annotated[
         str | None, typer.Option("--for", metavar="USER", help="The person for whom the agent asks.")
@@ -156,7 +160,7 @@ def make_worker(
         typer.Option(metavar="NAME", help="The work pool whose runs it executes.", show_default="SIGNOFF_POOL"),
     ] = None,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take this back; the keys of the runs that it has taken end.")
+        bool, typer.Option("--remove", help="Undo this; the keys of the runs that it has taken end.")
     ] = False,
     home: Home = None,
 ) -> None:
@@ -164,7 +168,7 @@ def make_worker(
     if remove:
         with administering(home) as admin:
             admin.unmake_worker(username, utc_now())
-        say(f"{username} is no account of workers any more. What other permissions allow it still may.")
+        say(f"{username} is no longer a worker account. It keeps what its other permissions allow.")
         return
     name = pool or read_settings(home).pool
     with administering(home) as admin:
@@ -181,7 +185,7 @@ def change_person(
     """Have an agent ask for another person. What it has requested stays requested for the person before."""
     with administering(home) as admin:
         admin.set_person(username, acts_for, utc_now())
-    say(f"{username} asks for {acts_for} from now on.")
+    say(f"{username} now asks for {acts_for}.")
 
 
 @users.command("activate")
@@ -215,7 +219,7 @@ def link_user(
         if not issuer:
             raise Invalid("Set SIGNOFF_OIDC_ISSUER to the address of the identity provider.")
         admin.link(username, issuer, subject, utc_now())
-    say(f"Whom {issuer} calls {subject} signs in as {username}.")
+    say(f"Whoever {issuer} calls {subject} now signs in as {username}.")
 
 
 @users.command("unlink")
@@ -223,7 +227,7 @@ def unlink_user(username: Username, home: Home = None) -> None:
     """Let nobody at an identity provider sign in as a user any more, and end the user's sessions."""
     with administering(home) as admin:
         admin.unlink(username, utc_now())
-    say(f"Nobody at an identity provider signs in as {username} any more.")
+    say(f"Nobody at an identity provider can sign in as {username} any longer.")
 
 
 def _asks_for(user: User, names: Mapping[UUID, str]) -> str:
@@ -295,7 +299,7 @@ def _read_key() -> str:
 
 @tokens.command("list")
 def list_tokens(
-    username: Annotated[str | None, typer.Argument(help="Whose tokens; without a name all.")] = None,
+    username: Annotated[str | None, typer.Argument(help="The user whose tokens to list. Default: all users.")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -322,9 +326,12 @@ def list_tokens(
 
 @tokens.command("revoke")
 def revoke_token(
-    token: Annotated[str | None, typer.Argument(help="Its id, or the first eight characters of that.")] = None,
+    token: Annotated[
+        str | None, typer.Argument(help="The id of the token, or the first eight characters of it.")
+    ] = None,
     key_stdin: Annotated[
-        bool, typer.Option("--key-stdin", help="Read the key of the token from standard input, as of one that leaked.")
+        bool,
+        typer.Option("--key-stdin", help="Read the key of the token from standard input, for one that has leaked."),
     ] = False,
     home: Home = None,
 ) -> None:

@@ -1,7 +1,8 @@
 """``signoff queue``, ``requests``, ``approve``, ``deny`` and ``dry-run``: list requests for approval, and decide.
 
-* ``approve`` shows what it approves and asks; ``--yes`` does not ask. It approves exactly what it has shown.
-* What it shows is on standard error, so that scripts can read the output.
+* ``approve`` and ``deny`` show what they decide about and ask; ``--yes`` does not ask. They decide about exactly what
+  they have shown.
+* What they show is on standard error, so that scripts can read the output.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ from approval_gate.lifecycle import ApprovalState
 ASKED_COLUMNS = ("name", "state", "requested_by", "asked", "decided_by", "decided", "comment")
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
 
-NOBODY_TO_ASK = "There is no terminal here to ask; give --yes to approve the request as it stands."
-PAST_DUE = "The start time of this request has passed; give --force to approve it all the same: it runs at once."
+NOBODY_TO_ASK = "There is no terminal to ask at; use --yes to decide about the request as it stands."
+PAST_DUE = "The start time of this request has passed; use --force to approve it anyway: it runs at once."
 
 Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of the request.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="The reason; stored with the decision.")]
 
 
@@ -77,7 +79,7 @@ def requests(
 
 def approve(
     ref: Ref,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    yes: Yes = False,
     force: Annotated[bool, typer.Option("--force", help="Approve it even if its start time has passed.")] = False,
     comment: Comment = "",
     url: Url = HERE,
@@ -88,8 +90,7 @@ def approve(
 
     Example: signoff approve nightly --comment "maintenance window agreed"
     """
-    if not yes and not at_terminal():
-        raise Invalid(NOBODY_TO_ASK)
+    _check_askable(yes=yes)
     with signed_in(url, insecure=insecure) as shim:
         seen = shim.review(ref)
         _check_approvable(seen, force=force)
@@ -97,17 +98,32 @@ def approve(
         if not yes:
             typer.confirm("Approve this?", abort=True, err=True)
         row = shim.approve(seen.scheduled_job, force=force, comment=comment)
-    tell(row, f"Approved «{row.name}»; {what_follows(row, utc_now())}.", as_json=as_json)
+    tell(row, f"Approved “{row.name}”; {what_follows(row, utc_now())}.", as_json=as_json)
 
 
-def deny(ref: Ref, comment: Comment = "", url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Deny a request, so that it never runs.
+def deny(
+    ref: Ref,
+    yes: Yes = False,
+    comment: Comment = "",
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a request, ask, and deny exactly what was shown, so that it never runs.
 
     Example: signoff deny nightly --comment "not this week"
     """
+    _check_askable(yes=yes)
     with signed_in(url, insecure=insecure) as shim:
-        row = shim.deny(ref, comment=comment)
-    tell(row, f"Denied «{row.name}».", as_json=as_json)
+        seen = shim.review(ref)
+        if seen.scheduled_job.why_not_deny:
+            raise Forbidden(seen.scheduled_job.why_not_deny)
+        describe(_shown(seen), err=True)
+        if not yes:
+            comment = comment or typer.prompt("Why? (may be left empty)", default="", show_default=False, err=True)
+            typer.confirm("Deny this?", abort=True, err=True)
+        row = shim.deny(seen.scheduled_job, comment=comment)
+    tell(row, f"Denied “{row.name}”.", as_json=as_json)
 
 
 def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
@@ -117,7 +133,17 @@ def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJs
     """
     with signed_in(url, insecure=insecure) as shim:
         result = shim.dry_run(ref)
-    tell(result, f"Started a dry run of «{ref}»: {result.url}", as_json=as_json)
+    tell(result, f"Started a dry run of “{ref}”: {result.url}", as_json=as_json)
+
+
+def _check_askable(*, yes: bool) -> None:
+    """Check that there is somebody to ask, if they are to be asked.
+
+    Raises:
+        Invalid: there is nobody.
+    """
+    if not yes and not at_terminal():
+        raise Invalid(NOBODY_TO_ASK)
 
 
 def _check_approvable(seen: Review, *, force: bool) -> None:
@@ -134,7 +160,7 @@ def _check_approvable(seen: Review, *, force: bool) -> None:
 
 
 def _shown(seen: Review) -> dict[str, str]:
-    """Return what an approval is about, line by line."""
+    """Return what a decision is about, line by line."""
     row, last = seen.scheduled_job, seen.compared_with
     compared = last and f"{last.name}, approved by {last.approved_by} at {moment(last.approved_at)}"
     inputs = {f"input {each.name}": _value(each, json.dumps) for each in seen.inputs}
@@ -142,12 +168,25 @@ def _shown(seen: Review) -> dict[str, str]:
         "request": row.name,
         "job": row.task,
         "requested by": row.requested_by,
+        **_asked_by(row),
         "runs as": seen.runs_as or "nobody: its owner has been removed",
         **{each.name.lower(): _value(each, str) for each in seen.circumstances},
         **(inputs or {"inputs": "none, or hidden because they may be sensitive"}),
         "compared with": compared or seen.nothing_to_compare,
         **({"note": row.approval_note} if row.approval_note else {}),
         **({"would fail": row.unfit} if row.unfit else {}),
+    }
+
+
+def _asked_by(row: Waiting) -> dict[str, str]:
+    """Return what stands behind a request beside its requester, and what they say of it."""
+    agent, automation = row.agent, row.automation
+    return {
+        **({"agent": f"a program that asks for {agent.acts_for}, who cannot approve this"} if agent else {}),
+        **({"automation": f"{automation.name}, bound by {automation.bound_by}"} if automation else {}),
+        **({"from a run": str(row.requested_from.id)} if row.requested_from else {}),
+        **({"reason": f"{row.reason} (in their words; nothing in it is checked)"} if row.reason else {}),
+        **({"description": row.description} if row.description else {}),
     }
 
 

@@ -79,7 +79,7 @@ def bind(
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.bind_automation(automation, user=user)
-    tell(row, f"Bound «{row.name}» to {user or 'your account'}, until it is changed.", as_json=as_json)
+    tell(row, f"Bound “{row.name}” to {user or 'your account'}, until it is changed.", as_json=as_json)
 
 
 @app.command("unbind")
@@ -112,4 +112,4 @@ def install(
     """
     with signed_in(url, insecure=insecure) as shim:
         made = shim.install_automations(block)
-    say(f"Installed {', '.join(f'«{each.name}»' for each in made)}, which tell {block}.")
+    say(f"Installed {', '.join(f'“{each.name}”' for each in made)}, which tell {block}.")

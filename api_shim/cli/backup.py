@@ -26,16 +26,17 @@ from approval_gate.errors import Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="Back up the databases and keys of a server, and restore them.")
 
-HAS_KEYS = "The keys are in it: whoever has it can do everything. Keep it as safe as the server."
-KEY_APART = "The key of the audit is not in it, for SIGNOFF_AUDIT_KEY_FILE keeps it apart: back it up, too."
+HAS_KEYS = "It contains the keys: whoever has it can do anything. Keep it as safe as the server."
+KEY_APART = "It does not contain the key of the audit, which SIGNOFF_AUDIT_KEY_FILE keeps elsewhere: back that up too."
 LOST = (
-    "What happened after that is not known any more. Users, permissions and tokens are as they were then, also such as "
-    "were removed since. What was due since then, and may have run, runs when a server starts."
+    "Nothing that happened after that is known any longer. Users, permissions and tokens are as they were then, "
+    "including those that have been removed since. What has been due since then, and may have run, runs when a server "
+    "starts."
 )
 
 STORE_APART = (
-    "The store is not in it. Restore that with pg_restore, and then, before a server starts, end the sessions of "
-    "browsers with DELETE FROM sessions. The audit does not record that restore."
+    "It does not contain the store. Restore that with pg_restore, and then, before a server starts, end the sessions "
+    "of browsers with DELETE FROM sessions. The audit does not record that restore."
 )
 
 
@@ -93,7 +94,7 @@ def _tell_rest(of: Mapping[str, str], made: backups.Manifest) -> None:
     there = {part.name for part in made.parts}
     for name, url in of.items():
         if name not in there and (command := dump_command(url, Path(name).stem)):
-            say(f"Not in it is what PostgreSQL has; back that up with {command}")
+            say(f"It does not contain what is in PostgreSQL; back that up with {command}")
 
 
 @app.command("restore")
@@ -118,7 +119,7 @@ def restore(
     versions = ", ".join(f"{name} {number}" for name, number in done.manifest.versions.items())
     say(f"Restored to {settings.home} what was backed up at {done.manifest.made} ({versions}).")
     if done.replaced:
-        say(f"What was there is in {done.replaced}, with its keys.")
+        say(f"What was there before is in {done.replaced}, with its keys.")
     if not done.has_store:
         say(STORE_APART)
     say(LOST)

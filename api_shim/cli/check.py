@@ -69,7 +69,7 @@ def check(
     except Unavailable as error:
         # What was found here is told all the same.
         round_the_gate = []
-        typer.echo(f"The deployments of these Jobs were not looked at: {error}", err=True)
+        typer.echo(f"The deployments of these Jobs were not checked: {error}", err=True)
     if as_json:
         show([*_rows(jobs), *_told(problems), *({"deployment": each} for each in round_the_gate)], (), as_json=True)
     else:

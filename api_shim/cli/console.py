@@ -71,7 +71,7 @@ def agreed(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not at_terminal():
-        raise Invalid("Nobody can be asked here; --yes agrees.")
+        raise Invalid("There is no terminal to ask at; use --yes to agree.")
     typer.confirm(question, abort=True, err=True)
 
 

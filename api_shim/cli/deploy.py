@@ -118,7 +118,9 @@ def _print(template: str, origin: str | None, pool: str | None, prefect: str | N
         "prefect": read_external_url(prefect, insecure=settings.prefect_insecure) if prefect else "",
     }
     if not told["origin"]:
-        raise Invalid("Say with --origin which origin people, workers and runs use, like https://signoff.example.com.")
+        raise Invalid(
+            "Use --origin to say which origin people, workers and runs use, like https://signoff.example.com."
+        )
     for name, text in told.items():
         if text and not PLAIN.fullmatch(text):
             raise Invalid(f"This {name} cannot be written into such a file: {text!r}.")

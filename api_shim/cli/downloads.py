@@ -16,7 +16,7 @@ from flows.files import is_file_name
 Folder = Annotated[
     Path, typer.Option("--to", metavar="FOLDER", help="The folder to write to.", file_okay=False, exists=True)
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 
 def save(folder: Path, name: str, content: bytes, *, force: bool) -> Path:
@@ -40,7 +40,7 @@ def save(folder: Path, name: str, content: bytes, *, force: bool) -> Path:
         with path.open("wb" if force else "xb") as out:
             out.write(content)
     except FileExistsError as error:
-        raise Conflict(f"{path} is there already; --force replaces it.") from error
+        raise Conflict(f"{path} already exists; use --force to replace it.") from error
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror}.") from error
     return path

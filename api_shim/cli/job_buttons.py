@@ -63,9 +63,11 @@ def add(
     name: Annotated[str, typer.Argument(help="The name of the button.")],
     job: Annotated[str, typer.Option(metavar="JOB", help="The id or the name of a JobButtonReceiver.")],
     on: Types,
-    text: Annotated[str, typer.Option(metavar="TEXT", help="What stands on it.", show_default="its name")] = "",
+    text: Annotated[str, typer.Option(metavar="TEXT", help="The text on it.", show_default="its name")] = "",
     weight: Annotated[int, typer.Option(metavar="N", help="Its place among others, the lightest first.")] = 100,
-    group: Annotated[str, typer.Option(metavar="GROUP", help="With which others it stands.", show_default=False)] = "",
+    group: Annotated[
+        str, typer.Option(metavar="GROUP", help="The group of buttons that it is shown with.", show_default=False)
+    ] = "",
     button_class: Annotated[str, typer.Option("--class", metavar="CLASS", help="How it looks.")] = "default",
     confirmation: Annotated[bool, typer.Option(help="Whether it asks before it requests anything.")] = True,
     url: Url = HERE,
@@ -79,7 +81,7 @@ def add(
     fields = {"weight": weight, "group_name": group, "button_class": button_class, "confirmation": confirmation}
     with signed_in(url, insecure=insecure) as shim:
         row = shim.add_job_button(name, job=job, text=text or name, content_types=on, **fields)
-    tell(row, f"Added the button «{row.name}».", as_json=as_json)
+    tell(row, f"Added the button “{row.name}”.", as_json=as_json)
 
 
 @app.command("delete")

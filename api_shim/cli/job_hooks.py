@@ -66,8 +66,8 @@ def add(
     job: Annotated[str, typer.Option(metavar="JOB", help="The id or the name of a JobHookReceiver.")],
     on: Types,
     create: Annotated[bool, typer.Option("--create", help="For new objects.")] = False,
-    update: Annotated[bool, typer.Option("--update", help="For what becomes of them.")] = False,
-    delete: Annotated[bool, typer.Option("--delete", help="For their end.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="For changed objects.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="For deleted objects.")] = False,
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
@@ -80,7 +80,7 @@ def add(
         row = shim.add_job_hook(
             name, job=job, content_types=on, type_create=create, type_update=update, type_delete=delete
         )
-    tell(row, f"Added the hook «{row.name}».", as_json=as_json)
+    tell(row, f"Added the hook “{row.name}”.", as_json=as_json)
 
 
 @app.command("delete")

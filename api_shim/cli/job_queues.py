@@ -71,7 +71,7 @@ def add(
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.add_job_queue(name, pool=pool)
-    tell(row, f"Added «{row.name}» to {_pool(row)}.", as_json=as_json)
+    tell(row, f"Added “{row.name}” to {_pool(row)}.", as_json=as_json)
 
 
 @app.command("move")
@@ -88,7 +88,7 @@ def move(
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.move_job_queue(ref, pool)
-    tell(row, f"Moved «{row.name}» to {_pool(row)}.", as_json=as_json)
+    tell(row, f"Moved “{row.name}” to {_pool(row)}.", as_json=as_json)
 
 
 def _pool(row: JobQueue) -> str:

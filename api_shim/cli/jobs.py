@@ -30,9 +30,18 @@ COLUMNS = ("name", "grouping", "enabled", "installed", "approval", "sensitive")
 Ref = Annotated[str, typer.Argument(metavar="JOB", help="The id or the name of the Job.")]
 
 
+Tag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag", "-t", metavar="TAG", help="Only those with this tag. Repeat it for several.", show_default=False
+    ),
+]
+
+
 @app.command("list")
 def list_jobs(
     search: Search = None,
+    tag: Tag = None,
     where: Where = None,
     sort: Sort = None,
     limit: Limit = 200,
@@ -42,9 +51,9 @@ def list_jobs(
 ) -> None:
     """List the Jobs that you may view.
 
-    Example: signoff job list --where enabled=true --sort name
+    Example: signoff job list --tag nightly --where enabled=true --sort name
     """
-    filters = read_filters(where, q=search, sort=sort)
+    filters = read_filters(where, q=search, sort=sort, tags=tag)
     with signed_in(url, insecure=insecure) as shim:
         found = shim.jobs(limit=limit, **filters)
     show_found(found, _line, COLUMNS, "There are no Jobs that you can view.", as_json=as_json)
@@ -79,6 +88,7 @@ def show_job(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJ
         "soft time limit": _seconds(row.soft_time_limit),
         "time limit": _seconds(row.time_limit),
         "queues": row.task_queues,
+        "tags": [tag.name for tag in row.tags],
         "id": str(row.id),
     }
     describe({**_line(row), **more})

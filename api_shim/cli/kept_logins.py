@@ -89,7 +89,7 @@ def _read() -> dict[str, Login]:
     except OSError as error:
         raise Unavailable(f"The file {path} cannot be read: {error.strerror}.") from error
     except ValidationError:
-        raise Unavailable(f"The file {path} is not what signoff login has written; remove it.") from None
+        raise Unavailable(f"The file {path} was not written by signoff login; remove it.") from None
 
 
 def _write(logins: dict[str, Login]) -> None:

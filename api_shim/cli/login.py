@@ -32,7 +32,7 @@ PATIENCE = 300
 DONE = b"<!doctype html><title>signoff</title><p>You can close this window and go back to the command line."
 NOT_OURS = b"<!doctype html><title>signoff</title><p>This is not the answer that is waited for."
 LONGEST_NAME = 100
-STILL_KEPT = "The token may still be good, and is kept: run signoff logout again."
+STILL_KEPT = "The token may still be valid, and is kept: run signoff logout again."
 
 
 class Waiting(HTTPServer):
@@ -61,7 +61,7 @@ class Waiting(HTTPServer):
         until = time.monotonic() + patience
         while not self.code:
             if time.monotonic() >= until:
-                raise Unavailable("The browser has not brought an answer. Start again with signoff login.")
+                raise Unavailable("The browser did not bring an answer. Start again with signoff login.")
             self.handle_request()
         return self.code
 
@@ -95,7 +95,9 @@ class Brought(BaseHTTPRequestHandler):
 
 def login(
     url: Url = "http://127.0.0.1:4200",
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser; else its address is only printed.")] = True,
+    browser: Annotated[
+        bool, typer.Option(help="Open the page in a browser, instead of only printing its address.")
+    ] = True,
     insecure: Insecure = False,
 ) -> None:
     """Sign in with a browser of this machine. The commands then need no SIGNOFF_TOKEN for a while.
@@ -134,7 +136,7 @@ def logout(url: Url = "http://127.0.0.1:4200", insecure: Insecure = False) -> No
         try:
             _asked(address, kept.key, "DELETE", f"/api/users/tokens/{kept.id}/")
         except (Forbidden, NotFound):
-            said = "Signed out; the token had ended already."
+            said = "Signed out; the token had already expired."
         except Unavailable as error:
             # Nobody could revoke a token that only its file knew.
             raise Unavailable(f"{error} {STILL_KEPT}") from error

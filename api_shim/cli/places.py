@@ -21,7 +21,7 @@ RULE = (
     "Commands about Jobs, requests, schedules and results ask a server, from any machine: --url, or SIGNOFF_URL, and "
     "SIGNOFF_TOKEN say which one and as whom. Those that start a server, or administer its accounts and data, open its "
     "home folder on its machine: --home, or SIGNOFF_HOME. Of these only up, server, services, worker, db upgrade and "
-    "backup restore make a home where there is none."
+    "backup restore make a home folder where there is none."
 )
 
 
@@ -42,7 +42,7 @@ class Place(Enum):
     HOME = (
         "--home",
         "Commands that start or administer a server, on its machine (--home)",
-        "Opens the home folder of a server, on the machine of that: --home.",
+        "Opens the home folder of a server, on its machine: --home.",
     )
 
     def __init__(self, option: str, panel: str, sentence: str) -> None:

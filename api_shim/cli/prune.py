@@ -30,7 +30,7 @@ def prune(
     now = utc_now()
     age = read_duration(older_than)
     if age is None or age < KEPT:
-        raise Invalid(f"{older_than!r} is no duration of at least a day, like 90d or 12w.")
+        raise Invalid(f"{older_than!r} is not a duration of at least a day, like 90d or 12w.")
     before = now - age
     with opened(home) as store:
         retention = Retention(store, LocalAdministrator(system_user()))

@@ -150,6 +150,6 @@ def delete_each(delete: Callable[[str], None], refs: Iterable[str], *, done: str
             fail(type(error)(f"{ref}: {error}"))
             refused = True
         else:
-            say(f"{done} «{ref}».")
+            say(f"{done} “{ref}”.")
     if refused:
         raise typer.Exit(1)

@@ -215,7 +215,7 @@ def cancel(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson
     with signed_in(url, insecure=insecure) as shim:
         row = shim.cancel(ref)
     over = row.status.value == "REVOKED"
-    tell(row, f"Cancelled «{row.name}»." if over else f"Asked «{row.name}» to end.", as_json=as_json)
+    tell(row, f"Cancelled “{row.name}”." if over else f"Asked “{row.name}” to stop.", as_json=as_json)
 
 
 @app.command("resume")
@@ -235,10 +235,10 @@ def resume(
     try:
         told = json.loads(run_input) if run_input is not None else None
     except ValueError as error:
-        raise typer.BadParameter(f"This is no JSON: {error}.", param_hint="--input") from None
+        raise typer.BadParameter(f"This is not JSON: {error}.", param_hint="--input") from None
     with signed_in(url, insecure=insecure) as shim:
         row = shim.resume(ref, told)
-    tell(row, f"«{row.name}» goes on.", as_json=as_json)
+    tell(row, f"“{row.name}” continues.", as_json=as_json)
 
 
 @app.command("run-again")
@@ -250,7 +250,7 @@ def run_again(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJ
     with signed_in(url, insecure=insecure) as shim:
         accepted = shim.run_again(ref)
     result, waiting = accepted.job_result, accepted.scheduled_job
-    text = f"Started as {result.id}." if result else f"«{waiting.name}» waits for approval." if waiting else ""
+    text = f"Started as {result.id}." if result else f"“{waiting.name}” waits for approval." if waiting else ""
     tell(accepted, text, as_json=as_json)
 
 

@@ -69,7 +69,7 @@ def services(
         typer.Option(
             min=1,
             max=65535,
-            help="The port that tells how they are, and their metrics, below /signoff/. None if left out.",
+            help="The port that serves their health and metrics, below /signoff/. Default: none.",
         ),
     ] = None,
     prefect: WhosePrefect = None,

@@ -40,8 +40,8 @@ TimeZone = Annotated[
 Misfires = Annotated[
     Misfire | None,
     typer.Option(
-        help="What becomes of firings that no worker took in time: the last one runs, all are skipped, all run in "
-        "turn, or a request asks whether the last one is to run. Default: last.",
+        help="What happens to firings that no worker took in time: the last one runs, all are skipped, all run in "
+        "turn, or a request asks whether to run the last one. Default: last.",
         show_default=False,
     ),
 ]
@@ -144,5 +144,5 @@ def _tell_run(shim: Shim, accepted: schemas.Accepted, *, wait: bool, timeout: fl
 def scheduled(row: schemas.ScheduledJob) -> str:
     """Return the outcome of a request as a sentence."""
     if row.approval_state == "pending":
-        return f"«{row.name}» waits for approval; scheduled {when(row)}."
-    return f"Scheduled «{row.name}», {when(row)}; {what_follows(row, utc_now())}."
+        return f"“{row.name}” waits for approval; scheduled {when(row)}."
+    return f"Scheduled “{row.name}”, {when(row)}; {what_follows(row, utc_now())}."

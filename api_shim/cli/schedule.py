@@ -155,8 +155,8 @@ def change(
 
 def _changed(row: ScheduledJob) -> str:
     if row.approval_state == "pending":
-        return f"Changed «{row.name}»; it waits for approval. {row.approval_note}".rstrip()
-    return f"Changed «{row.name}»: {when(row)}; {what_follows(row, utc_now())}."
+        return f"Changed “{row.name}”; it waits for approval. {row.approval_note}".rstrip()
+    return f"Changed “{row.name}”: {when(row)}; {what_follows(row, utc_now())}."
 
 
 @app.command("enable")
@@ -178,7 +178,7 @@ def disable(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJs
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.change(ref, enabled=False)
-    tell(row, f"Disabled «{row.name}».", as_json=as_json)
+    tell(row, f"Disabled “{row.name}”.", as_json=as_json)
 
 
 @app.command("delete")
@@ -203,7 +203,7 @@ def take_over(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: As
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.assume(ref)
-    tell(row, f"You are now the owner of «{row.name}»; it runs as you.", as_json=as_json)
+    tell(row, f"You are now the owner of “{row.name}”; it runs as you.", as_json=as_json)
 
 
 @app.command("transfer")
@@ -220,7 +220,7 @@ def transfer(
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.transfer(ref, user)
-    tell(row, f"Transferred «{row.name}» to {user}.", as_json=as_json)
+    tell(row, f"Transferred “{row.name}” to {user}.", as_json=as_json)
 
 
 @app.command("explain")
@@ -255,7 +255,7 @@ def _verdicts(told: Explanation) -> list[dict[str, Any]]:
             f"{told.user.username} may": verdict.allowed or verdict.reason or False,
             "who may": [
                 *(each.username for each in told.who.get(asked, [])),
-                *(["others, whom you may not see"] if told.others.get(asked) else []),
+                *(["others whom you may not see"] if told.others.get(asked) else []),
             ],
         }
         for asked, verdict in told.may.items()

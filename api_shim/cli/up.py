@@ -154,7 +154,10 @@ def up(
         ),
     ] = Worker.WARM,
     limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How many runs there are at once; 0 for what this machine can.")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="How many runs there are at once; 0 for as many as this machine can take."
+        ),
     ] = 0,
     prefect: WhosePrefect = None,
     home: Home = None,
@@ -205,7 +208,7 @@ def close(settings: Settings) -> None:
     """Make the home folder, or close it to other users."""
     if settings.close_home():
         logger.warning(
-            "The home folder %s was open to other users, and is not any more. They may have read its keys.",
+            "The home folder %s was open to other users, and no longer is. They may have read its keys.",
             settings.home,
         )
 

@@ -33,7 +33,10 @@ def worker(
         typer.Option(metavar="NAME", help="Only this queue of it. May be given again.", show_default=False),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How many runs there are at once; 0 for what this machine can.")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="How many runs there are at once; 0 for as many as this machine can take."
+        ),
     ] = 0,
     way: Annotated[
         Way, typer.Option(help="How runs are started: in a process that has everything imported, or from nothing.")

@@ -17,7 +17,7 @@ from api_shim.cli.up import origin_of
 from api_shim.settings import read_settings, utc_now
 from api_shim.web.origins import read_origin
 
-app = typer.Typer(no_args_is_help=True, help="Make accounts and tokens of workers.")
+app = typer.Typer(no_args_is_help=True, help="Add accounts and tokens of workers.")
 
 STARTED_WITH = """The key is not shown again. Where the Jobs are installed, a worker with this in its environment
 
@@ -30,19 +30,19 @@ is started with `signoff worker --pool {pool}`."""
 
 @app.callback()
 def _of_workers() -> None:
-    """Make accounts and tokens of workers."""
+    """Add accounts and tokens of workers."""
 
 
 @app.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="The name of the worker's account; made if there is none.")],
+    name: Annotated[str, typer.Argument(help="The name of the worker's account; added if there is none.")],
     pool: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The work pool whose runs it executes.", show_default="SIGNOFF_POOL"),
     ] = None,
     home: Home = None,
 ) -> None:
-    """Make a token for a worker of a work pool, and print how the worker is started with it.
+    """Create a token for a worker of a work pool, and print how the worker is started with it.
 
     Example: signoff worker-token add builder --pool signoff
     """

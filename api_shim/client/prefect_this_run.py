@@ -21,7 +21,8 @@ NO_RUN = (
     "has started, use a client that was made before."
 )
 NO_KEY = (
-    "This run has no key of its own, so it can request nothing: workers of `signoff worker` and `signoff up` give one."
+    "This run has no key of its own, so it cannot request anything: workers of `signoff worker` and `signoff up` "
+    "provide one."
 )
 
 

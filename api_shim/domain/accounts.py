@@ -183,6 +183,8 @@ class Session:
         refresh_token: what the provider renews it for, sealed; None if it gave none.
         renew_by: until when it is good without being renewed at the provider; None without one.
         renewing: until when somebody is renewing it, so that nobody else does.
+        used_from: the address that it was last used from, within ``SEEN_EVERY``; empty if that is not known.
+        browser: what it was used with then, for people; empty if that is not known.
     """
 
     id: UUID
@@ -197,6 +199,8 @@ class Session:
     refresh_token: str | None = field(default=None, repr=False)
     renew_by: datetime | None = None
     renewing: datetime | None = None
+    used_from: str = ""
+    browser: str = ""
 
     @property
     def by_password(self) -> bool:

@@ -90,6 +90,7 @@ class Job:
     time_limit: float = 0.0
     approval_expires: float = 0.0
     job_queues: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     job_variables: Mapping[str, Json] = field(default_factory=dict)
     declared: Mapping[str, Json]
     overridden: tuple[str, ...] = ()
@@ -498,6 +499,11 @@ class JobQueue:
 def queue_id(name: str) -> UUID:
     """Return the id of a job queue."""
     return uuid5(NAMESPACE_URL, f"signoff:job-queue:{name}")
+
+
+def tag_id(name: str) -> UUID:
+    """Return the id of a tag of Jobs, which is nothing but its name."""
+    return uuid5(NAMESPACE_URL, f"signoff:tag:{name}")
 
 
 def queue_of(name: str, pool: str = "") -> JobQueue:

@@ -52,6 +52,7 @@ class DeploymentSpec:
         parameters: what its runs are shown with.
         parameter_schema: the form of its parameters.
         job_variables: what the work pool starts its runs with.
+        tags: its tags, and those of its runs, beside our own.
         schedule: its schedule; None for a base deployment.
         foreign: something on it that we never write and that changes what runs: pull steps, another folder, a limit, a
             pause, no work pool, a second schedule, a tag of ours that is missing.
@@ -66,6 +67,7 @@ class DeploymentSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     parameter_schema: Mapping[str, Any] = field(default_factory=lambda: EMPTY_FORM)
     job_variables: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
     schedule: ScheduleSpec | None = None
     foreign: bool = False
 

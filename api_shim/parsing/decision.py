@@ -115,7 +115,7 @@ def read_flag(name: str, query: Sequence[str], also: Sequence[bool] = ()) -> boo
     """
     said = {*also, *(read(_FLAG, word, whole=name) for word in query)}
     if len(said) > 1:
-        raise Invalid({name: ["It is given more than once, and differently."]})
+        raise Invalid({name: ["It is given more than once, with different values."]})
     return said == {True}
 
 

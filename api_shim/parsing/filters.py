@@ -1,6 +1,7 @@
 """Filters: the fields that each list can be filtered and sorted by, and how a query string expresses them.
 
-* A field with several values matches any of them; several fields must all match.
+* A field with several values matches any of them, but that of tags, which must all be there; several fields must all
+  match.
 * A suffix selects the comparison: ``__n`` is not, ``__ic`` contains, ``__isw`` starts with, ``__iew`` ends with and
   ``__ie`` equals, the last four ignoring the case of A to Z; ``__re`` and ``__ire`` match a regular expression.
   ``__nic`` and the like are the opposites. Dates and numbers have ``__gt __gte __lt __lte``; fields that can be null
@@ -153,12 +154,14 @@ class Field:
         path: the lookup path that it asks about.
         named: of a related object: the path of its name, which may be given instead of the id.
         nullable: it can be empty.
+        together: an object may have several at once, and several values must all be among them.
     """
 
     kind: Kind
     path: str
     named: str = ""
     nullable: bool = False
+    together: bool = False
 
     @property
     def sorts_by(self) -> str:
@@ -201,6 +204,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(NUMBER, "soft_time_limit", "time_limit"),
         **_fields(TIME, "created", "last_updated"),
         **_chosen("job_queues", "job_queues__name"),
+        "tags": Field(kind=ID, path="tags", named="tags__name", together=True),
     },
     ObjectType.SCHEDULED_JOB: {
         **_fields(ID, "id"),
@@ -314,12 +318,14 @@ def read_conditions(kind: ObjectType, query: Mapping[str, list[str]]) -> tuple[C
         Invalid: an unknown field, or a value that cannot be read; all of them at once.
     """
     faults: dict[str, list[str]] = {}
-    conditions = []
+    conditions: list[Condition] = []
     for name, values in query.items():
         try:
             field, suffix = _split(kind, name)
             if given := [value for value in values if value]:
-                conditions.append(replace(_condition(field, suffix, given), parameter=name))
+                alternatives = [[value] for value in given] if field.together else [given]
+                read = (_condition(field, suffix, values) for values in alternatives)
+                conditions.extend(replace(condition, parameter=name) for condition in read)
         except ValueError as error:
             faults[name] = [str(error)]
     if faults:

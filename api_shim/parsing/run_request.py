@@ -41,9 +41,10 @@ from api_shim.domain.recurrence import Interval, check_start_time, check_time_zo
 from api_shim.parsing.sentences import LENIENT, NOT_A_STRING, Identified, Later, not_null, of_text, read, rule
 from approval_gate.admission import Misfire
 from approval_gate.errors import Invalid
+from approval_gate.verdicts import RESERVED_TAGS
+from flows.definition import LONGEST_TAG, MOST_TAGS
 
 MAX_NAME, MAX_REASON = 255, 500
-MAX_TAG, MAX_TAGS = 100, 50
 MAX_TIME = 64
 
 NAME_MISSING = "Please provide a name for the job schedule."
@@ -53,7 +54,7 @@ START_UNREADABLE = (
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
 CRONTAB_MISSING = "Please enter a valid crontab."
-BAD_TAGS = f"Give at most {MAX_TAGS} tags, each of 1 to {MAX_TAG} characters that can be printed."
+BAD_TAGS = f"Give at most {MOST_TAGS} tags, each of 1 to {LONGEST_TAG} characters that can be printed."
 BOTH_QUEUES = "task_queue and job_queue are both specified. Please specify only one or another."
 
 
@@ -161,13 +162,14 @@ def read_labels(name: object, tags: object) -> RunLabels:
     except Invalid as error:
         raise Invalid({"name": [error.detail]}) from error
     listed = [] if tags is None else tags
-    if not isinstance(listed, list) or len(listed) > MAX_TAGS or not all(map(_is_tag, listed)):
+    if not isinstance(listed, list) or len(listed) > MOST_TAGS or not all(map(_is_tag, listed)):
         raise Invalid({"tags": [BAD_TAGS]})
-    return RunLabels(name=called, tags=tuple(dict.fromkeys(listed)))
+    # Whoever copies a run sends what we have said of it, too.
+    return RunLabels(name=called, tags=tuple(dict.fromkeys(tag for tag in listed if tag not in RESERVED_TAGS)))
 
 
 def _is_tag(tag: object) -> bool:
-    return isinstance(tag, str) and 0 < len(tag) <= MAX_TAG and tag.isprintable()
+    return isinstance(tag, str) and 0 < len(tag) <= LONGEST_TAG and tag.isprintable()
 
 
 def _named(name: str, info: Info) -> str:

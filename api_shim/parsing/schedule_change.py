@@ -42,10 +42,10 @@ from flows.inputs import is_storable
 
 OWN_SENTENCES: Mapping[str, str] = {
     **SENTENCES,
-    "extra_forbidden.user": "The owner is changed by assuming ownership, or by a transfer.",
-    "extra_forbidden.kwargs": "The inputs are changed as `data`.",
+    "extra_forbidden.user": "To change the owner, assume ownership or transfer the scheduled job.",
+    "extra_forbidden.kwargs": "To change the inputs, send them as `data`.",
 }
-ONCE_OR_AGAIN = "What runs once cannot be made to run again and again, nor the other way round; request another one."
+ONCE_OR_AGAIN = "What runs once cannot become recurring, nor the other way round; make a new request."
 NO_CRONTAB = "Only a custom schedule has a crontab."
 TIMES = frozenset({"start_time", "time_zone", "crontab", "interval"})
 WHEN = TIMES | {"misfire"}

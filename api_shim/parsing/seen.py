@@ -58,7 +58,7 @@ def read_seen(if_match: Sequence[str], body: object) -> str | None:
     named = read(_SEEN, {"version": body.get("version")}).version if isinstance(body, Mapping) else None
     said = {version for version in (named, *map(_read_etag, if_match)) if version is not None}
     if len(said) > 1:
-        raise Invalid({"version": ["It is given more than once, and differently."]})
+        raise Invalid({"version": ["It is given more than once, with different values."]})
     return next(iter(said), None)
 
 

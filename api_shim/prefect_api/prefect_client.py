@@ -44,9 +44,7 @@ from api_shim.domain.ports import (
 )
 from api_shim.domain.request_id import current_request
 from api_shim.prefect_api.prefect_json import (
-    AWAITING,
     KEYS,
-    TAG,
     Json,
     asks,
     ended,
@@ -64,7 +62,8 @@ from api_shim.prefect_api.prefect_json import (
     suspended,
 )
 from approval_gate.errors import Unavailable
-from approval_gate.verdicts import tags_with
+from approval_gate.verdicts import AWAITING, tags_with
+from approval_gate.verdicts import OURS as TAG
 
 logger = logging.getLogger("signoff")
 
@@ -299,7 +298,7 @@ class PrefectOrchestrator(PrefectHttp):
         return {
             "entrypoint": spec.entrypoint,
             "description": spec.description,
-            "tags": [TAG],
+            "tags": [TAG, *spec.tags],
             "work_pool_name": spec.pool or self.pool,
             "work_queue_name": spec.queue,
             "parameters": dict(spec.parameters),
@@ -328,7 +327,10 @@ class PrefectOrchestrator(PrefectHttp):
         """Make a run of a deployment in another work pool; Prefect looks for queues in the deployment's own only."""
         deployment = await self._ask("GET", f"/deployments/{deployment_id}")
         place = {"flow_id": deployment["flow_id"], "deployment_id": str(deployment_id)}
-        body = {**self._run_fields(run), **place, "work_pool_name": pool or self.pool}
+        fields = self._run_fields(run)
+        # Of a run that is made in the pool of its deployment, Prefect adds the tags itself.
+        tags = [*dict.fromkeys((*fields["tags"], *deployment["tags"]))]
+        body = {**fields, **place, "tags": tags, "work_pool_name": pool or self.pool}
         return read_run(await self._ask("POST", "/flow_runs/", body))
 
     def _run_fields(self, run: RunSpec) -> dict[str, Json]:

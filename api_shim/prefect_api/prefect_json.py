@@ -27,10 +27,8 @@ from api_shim.domain.ports import (
 )
 from api_shim.domain.recurrence import CronSpec
 from approval_gate.admission import TAKEN_BY
-from approval_gate.verdicts import told, understood
-
-TAG = "signoff"
-AWAITING = "awaiting-approval"
+from approval_gate.verdicts import AWAITING, told, understood
+from approval_gate.verdicts import OURS as TAG
 
 KEYS = {
     "description": "approval-description",
@@ -110,6 +108,7 @@ def read_spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
         parameters=row["parameters"] or {},
         parameter_schema=row["parameter_openapi_schema"] or {},
         job_variables=row["job_variables"] or {},
+        tags=tuple(tag for tag in row["tags"] if tag != TAG),
         schedule=_read_schedule(schedules[0]) if schedules else None,
         foreign=_is_foreign(row),
     )

@@ -55,7 +55,7 @@ def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_
         name=waiting_name(scheduled),
         message=f"Waits for approval; requested by {requester}.",
         parameters=scheduled.parameters,
-        tags=scheduled.run_tags,
+        tags=tuple(dict.fromkeys((*scheduled.run_tags, *job.tags))),
         description=_description(scheduled, job, requester, runs_as, now),
         form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
         notice=NOTICE,

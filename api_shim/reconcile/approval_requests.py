@@ -2,7 +2,7 @@
 
 * A scheduled job that waits for approval has one request that is open. It is settled when it is approved, denied,
   withdrawn or expires, in the same transaction. One that returns to the queue is asked anew, by another request.
-* What was decided about is kept with the request, as it was then; inputs that may be sensitive are not.
+* What was requested is kept with the request, as it was then; inputs that may be sensitive are not.
 * A request that an earlier version has made, and so is not kept, is kept when it is settled.
 """
 

@@ -45,6 +45,7 @@ def base_deployment(job: Job, pools: Pools) -> DeploymentSpec:
         description=job.description,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
         job_variables=job.job_variables,
+        tags=job.tags,
     )
 
 
@@ -61,6 +62,7 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime, pools: Pool
         parameters=scheduled.parameters,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
         job_variables=job.job_variables,
+        tags=job.tags,
         schedule=ScheduleSpec(slug=str(scheduled.id), cron=cron_spec(scheduled.recurrence), active=active),
     )
 

@@ -2,7 +2,7 @@
 
 * Nobody who asks for a run waits for Prefect: what it last said counts, as long as that is fresh. So does what this
   server has heard: under load, Prefect writes down only later that a worker has asked.
-* Unknown is not «none»: while Prefect is silent, and until the workers have had the time to come back after this server
+* Unknown is not “none”: while Prefect is silent, and until the workers have had the time to come back after this server
   has started, runs are accepted and wait.
 * A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know. While
   Prefect, its database or this server stood still there may have been nobody to tell: those seconds do not count.

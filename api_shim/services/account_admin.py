@@ -81,12 +81,12 @@ from approval_gate.model import Action, Denied, ObjectType
 SHORT_ID = 8
 """How many characters of an id are enough to name a token."""
 LONGEST_SUBJECT = 255
-LINKED = "This user, or this subject, is linked already: signoff user unlink takes a link away."
-KEY_IN_USE = "This key is in use already."
+LINKED = "This user, or this subject, is already linked: signoff user unlink removes a link."
+KEY_IN_USE = "This key is already in use."
 WORKERS_PERMISSION = "Workers of signoff"
 """What accounts of workers were given before being one was enough; who has it keeps it until it is taken away."""
 LOCAL_PERMISSION = "Programs on the server's machine"
-SUPERUSER_WORKS = "A superuser can be no worker: a Job that found the worker's key could do everything."
+SUPERUSER_WORKS = "A superuser cannot be a worker: a Job that found the worker's key could do anything."
 ADMINISTRATOR = "admin"
 """The account that the first start makes."""
 SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
@@ -204,7 +204,7 @@ class AccountAdmin:
         with self._store.transaction() as tx:
             user, person = _locked(tx, username), _person_named(tx, acts_for)
             if not user.is_agent:
-                raise Conflict(f"{username} is no agent, and cannot become one: add another account for it.")
+                raise Conflict(f"{username} is not an agent, and cannot become one: add another account for it.")
             before = tx.get(User, id=user.acts_for_id) if user.acts_for_id is not None else None
             tx.change(user, acts_for_id=person.id)
             self._record_person(tx, user, before.username if before is not None else "", person.username, now)
@@ -408,7 +408,7 @@ class AccountAdmin:
         expires: datetime | None = None,
         description: str = "",
     ) -> str:
-        """Make a token and return its key, which cannot be read again.
+        """Create a token and return its key, which cannot be read again.
 
         Args:
             username: whose it is.
@@ -626,9 +626,9 @@ class AccountAdmin:
             return made
         works_for = self.workers().get(known.id)
         if works_for is None:
-            raise Conflict(f"{name} is no account of workers: choose another name.")
+            raise Conflict(f"{name} is not a worker account: choose another name.")
         if works_for != pool:
-            raise Conflict(f"{name} executes runs of the work pool {works_for} alone: choose another name.")
+            raise Conflict(f"{name} takes runs of the work pool {works_for} only: choose another name.")
         return known
 
     def make_worker(self, username: str, pool: str, now: datetime) -> None:
@@ -667,7 +667,7 @@ class AccountAdmin:
             user = _locked(tx, username)
             was = tx.get(WorkerAccount, user_id=user.id, lock=True)
             if was is None:
-                raise Conflict(f"{username} is no account of workers.")
+                raise Conflict(f"{username} is not a worker account.")
             tx.remove(was)
             _end_runs(tx, user)
             self._record_pool(tx, user, was.pool, "", now)
@@ -785,7 +785,7 @@ def _person_named(tx: Transaction, username: str) -> User:
     """
     person = user_named(tx, username)
     if person.is_agent:
-        raise Conflict(f"{username} is an agent itself: an agent asks for a person.")
+        raise Conflict(f"{username} is an agent too: an agent asks for a person.")
     return person
 
 
@@ -806,7 +806,7 @@ def _is_called(token: Token, reference: str) -> bool:
 def _heir(tx: Transaction, user: User, username: str) -> User:
     heir = user_named(tx, username, lock=False)
     if heir.id == user.id:
-        raise Invalid("Somebody else must be given what a removed user owns.")
+        raise Invalid("What a removed user owns has to go to somebody else.")
     if not heir.is_active:
         raise Conflict(f"{heir.username} has been deactivated.")
     return heir

@@ -92,7 +92,7 @@ NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 TAKEN: Mapping[ObjectType, tuple[str, str]] = {
     USER: ("username", NAME_TAKEN),
     GROUP: ("name", "A group with this name already exists."),
-    TOKEN: ("key", "This key is in use already."),
+    TOKEN: ("key", "This key is already in use."),
     PERMISSION: ("name", "A permission with this name already exists."),
 }
 """What is told, and under which field, when there is one like it."""

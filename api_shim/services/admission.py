@@ -141,7 +141,7 @@ class Admissions:
         with self._store.transaction() as tx:
             result = tx.get(JobResult, flow_run_id=run_id, lock=True)
             if result is None or result.attempt != attempt:
-                raise NotFound("No such run was let go.")
+                raise NotFound("No such run has been admitted.")
             if not result.status.final:
                 tx.change(
                     result,

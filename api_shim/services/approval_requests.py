@@ -1,7 +1,8 @@
 """What people are told of requests for approval: what became of each, and how it differs from the one before.
 
 * A request is told to who made it, who decided it, as whom it runs, and who may view requests; to nobody else.
-* What came of it is its scheduled job, as long as that is stored, and the newest run of it that the caller may view.
+* What came of it is its scheduled job, as long as that is stored, and the newest run of it, each if the caller may view
+  it.
 * It is compared with the newest request of the same Job that was approved before it was decided about, among those
   that the caller may view.
 * Inputs that may be sensitive are neither told nor compared.
@@ -16,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import ApprovalRequest, Job, JobResult, ScheduledJob
+from api_shim.domain.model import ApprovalRequest, Job, JobResult
 from api_shim.domain.query import Condition
-from api_shim.services.authorization import get_authorized
+from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.services.review import NOTHING_YET, Difference, differences
 from api_shim.store import Listing, Transaction
 from approval_gate import policy
@@ -36,7 +37,7 @@ class Outcomes:
     """What became of some requests.
 
     Args:
-        scheduled: the ids of the scheduled jobs that are stored.
+        scheduled: the ids of the scheduled jobs that are stored and that the caller may view.
         results: the newest run of each scheduled job that has one, by the id of that.
         sensitive: the ids of Jobs that may have sensitive inputs.
     """
@@ -83,13 +84,13 @@ def outcomes(actor: Actor, requests: Sequence[ApprovalRequest], tx: Transaction)
     if not requests:
         return Outcomes()
     ids = {request.scheduled_job_id for request in requests}
-    stored = tx.all(ScheduledJob, id=ids)
+    stored = permitted_ids(tx, actor, Action.VIEW, ObjectType.SCHEDULED_JOB, ids)
     approved = {each.scheduled_job_id for each in requests if each.state is ApprovalState.APPROVED}
     may = policy.check_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
     found = tx.newest_results_of(actor, approved) if approved and may else []
     jobs = tx.all(Job, id={request.job_id for request in requests}, has_sensitive_variables=True)
     return Outcomes(
-        scheduled=frozenset(row.id for row in stored),
+        scheduled=frozenset(stored),
         results={result.scheduled_job_id: result for result in found if result.scheduled_job_id is not None},
         sensitive=frozenset(job.id for job in jobs),
     )

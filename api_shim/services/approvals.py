@@ -42,7 +42,7 @@ from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
 
-SAY_WHY = "Say why, so that whoever requested it knows."
+SAY_WHY = "Give a reason, so that whoever requested it knows why."
 
 
 class Approvals:

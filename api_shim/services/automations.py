@@ -44,7 +44,7 @@ BOUND_ALREADY = "This automation is bound to an account already."
 REFUSED_INPUTS = "The Job refuses what this automation fills in: {names}."
 AT_ONCE = timedelta(seconds=5)
 """A start no later than that is now: it would have passed when the request is recorded."""
-JOB_GONE = "The Job that this automation runs is gone."
+JOB_GONE = "The Job that this automation runs no longer exists."
 
 
 class AutomationAccounts:

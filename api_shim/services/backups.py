@@ -292,7 +292,7 @@ def _unpack(file: Path, folder: Path) -> Manifest:
             if archive.next() is not None:
                 raise Invalid("There is more in the backup than its manifest says.")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Invalid(f"The file {file} is no backup, or not whole.") from error
+        raise Invalid(f"The file {file} is not a backup, or is incomplete.") from error
     except OSError as error:
         raise Unavailable(f"The backup {file} cannot be read: {error.strerror or error}.") from error
     return manifest
@@ -308,7 +308,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo | None, name: str)
 
 def _write(part: Part, data: IO[bytes], folder: Path) -> None:
     if part.name not in KNOWN:
-        raise Invalid("There is a file in the backup that belongs to none.")
+        raise Invalid("The backup has a file that does not belong in a backup.")
     target, digest, left = folder / part.name, hashlib.sha256(), part.size
     target.parent.mkdir(mode=OWNER_ONLY, exist_ok=True)
     target.touch(mode=OWNER_FILE, exist_ok=False)
@@ -320,7 +320,7 @@ def _write(part: Part, data: IO[bytes], folder: Path) -> None:
         out.flush()
         os.fsync(out.fileno())
     if left or data.read(1) or digest.hexdigest() != part.sha256:
-        raise Invalid(f"The file {part.name} in the backup is not as it was.")
+        raise Invalid(f"The file {part.name} in the backup has been altered.")
 
 
 def _prepare(

@@ -32,7 +32,7 @@ from approval_gate.model import ObjectType
 
 CODE_LASTS = timedelta(minutes=1)
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-NOT_GOOD = "This sign-in is not good any more. Start again with signoff login."
+NOT_GOOD = "This sign-in is no longer valid. Start again with signoff login."
 MADE_FOR = "signoff login"
 
 

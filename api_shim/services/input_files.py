@@ -25,8 +25,8 @@ from approval_gate.errors import NotFound
 from approval_gate.model import Action, Actor
 from flows.files import GivenFile, is_reference
 
-NOT_GIVEN = "This run is given no such file."
-NOT_KEPT = "The file {name} is not kept any more."
+NOT_GIVEN = "This run was not given this file."
+NOT_KEPT = "The file {name} is no longer kept."
 MISSING = "This request has no such file, or it may be sensitive."
 MOST = 10_000
 """How many files are looked for at the same time."""

@@ -20,6 +20,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.services.authorization import get_authorized, load_contexts, permitted_ids
 from api_shim.services.forecast import due_within, forecasts
+from api_shim.services.queries import asked_of
 from api_shim.services.schedule_views import ENABLED, LOOKED_AT
 from api_shim.services.schedules import why_never
 from api_shim.store import Listing, Page, Store, Transaction
@@ -97,6 +98,7 @@ class JobViews:
 
         Raises:
             Forbidden: the caller may not view Jobs.
+            Invalid: it is asked for by a queue or a tag that there is not.
         """
         return await self._store.read(partial(_page, actor, listing, self._clock()))
 
@@ -131,7 +133,7 @@ class JobViews:
 
 def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[JobSight]:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    page: Page[Job] = tx.page(KIND, actor, listing)
+    page: Page[Job] = tx.page(KIND, actor, asked_of(tx, actor, KIND, listing))
     return Page(page.count, _sights(tx, actor, page.rows, now))
 
 

@@ -90,7 +90,7 @@ class JobCode:
         """
         variable = load(job.class_path).variables().get(name)
         if not isinstance(variable, ObjectVar):
-            raise NotFound(f"{job.name} has no variable {name!r} of objects.")
+            raise NotFound(f"{job.name} has no object variable {name!r}.")
         with reading_variables_with(self._value_of):
             return [(key, variable.title_of(each)) for key, each in variable.objects().items()]
 
@@ -299,6 +299,10 @@ class _Change(NamedTuple):
     after: Job
 
 
+ON_DEPLOYMENTS = ("job_variables", "tags")
+"""What the deployments of scheduled jobs have of their Job, and only its code can change."""
+
+
 def _follow(change: _Change, now: datetime, tx: Transaction) -> None:
     """Have the scheduled jobs of a changed Job follow it.
 
@@ -306,7 +310,7 @@ def _follow(change: _Change, now: datetime, tx: Transaction) -> None:
     job, enabled or not; what differs there without a new version would be taken for somebody's hand.
     """
     return_stale(change.after.id, now, tx)
-    if change.before.job_variables == change.after.job_variables:
+    if all(getattr(change.before, name) == getattr(change.after, name) for name in ON_DEPLOYMENTS):
         return
     for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=change.after.id):
         if not scheduled.one_off:

@@ -25,9 +25,9 @@ from approval_gate import policy
 from approval_gate.errors import Conflict, Invalid, NotFound, TooManyAttempts
 from approval_gate.model import ObjectType
 
-NOT_YOURS = "This is not your present password."
+NOT_YOURS = "This is not your current password."
 CHANGED_MEANWHILE = "Your password has just been changed elsewhere."
-NO_SESSION = "There is no such session any more."
+NO_SESSION = "There is no longer such a session."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -86,7 +86,7 @@ def _zone(value: Any) -> str:
 
 def _size(value: Any) -> int:
     if isinstance(value, bool) or value not in (0, *PAGE_SIZES):
-        raise Invalid(f"Choose one of {', '.join(map(str, PAGE_SIZES))}, or 0 for the usual number.")
+        raise Invalid(f"Choose one of {', '.join(map(str, PAGE_SIZES))}, or 0 for the default.")
     return int(value)
 
 

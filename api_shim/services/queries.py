@@ -17,14 +17,14 @@ Contract 2, 5 and 7.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import Job, JobResult, queue_id
+from api_shim.domain.model import Job, JobResult, queue_id, tag_id
 from api_shim.domain.ports import NOTICES, WHOLE, LogLine, LogPart, Orchestrator
 from api_shim.domain.query import Condition
 from api_shim.parsing.filters import no_choice
@@ -128,7 +128,7 @@ class Queries:
             pools = await self._store.read(partial(pools_of, own=self._engine.pool))
             counts = {pool: await self._engine.worker_counts(pool) for pool in {"", *pools.values()}}
         except Unavailable:
-            logger.warning("Prefect does not answer; the numbers of workers are unknown.")
+            logger.warning("Prefect is not responding, so the numbers of workers are unknown.")
             return None
         return {**counts[""], **{queue: counts[pool].get(queue, 0) for queue, pool in pools.items()}}
 
@@ -153,6 +153,12 @@ RELATED = {
 }
 """The types of related objects, by field."""
 
+OF_JOBS: Mapping[str, Callable[[Job], set[object]]] = {
+    "job_queues": lambda job: {*job.queues, *map(queue_id, job.queues)},
+    "tags": lambda job: {*job.tags, *map(tag_id, job.tags)},
+}
+"""What a Job may have several of, by field: their names and their ids."""
+
 
 def asked_of(tx: Transaction, actor: Actor, kind: ObjectType, listing: Listing) -> Listing:
     """Return what is asked of a list as the store can be asked.
@@ -164,35 +170,37 @@ def asked_of(tx: Transaction, actor: Actor, kind: ObjectType, listing: Listing) 
     faults: dict[str, list[str]] = {}
     for condition in written.where:
         for test in condition.tests:
-            if isinstance(test, Lookup) and test.op is Op.IN and test.path.partition("__")[0] in RELATED:
+            if isinstance(test, Lookup) and test.op is Op.IN and _field(test) in {*RELATED, *OF_JOBS}:
                 unknown = next(_unknown(tx, actor, kind, test), None)
                 faults |= {} if unknown is None else {condition.parameter: [no_choice(unknown)]}
     if faults:
         raise Invalid(faults)
-    return replace(written, where=tuple(_by_queues(tx, condition) for condition in written.where))
+    return replace(written, where=tuple(_by_jobs(tx, condition) for condition in written.where))
 
 
 def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup) -> Iterator[object]:
     """Yield what names no related object that the actor may view, or that something in the list is related to."""
-    field, _, name = asked.path.partition("__")
-    by = name or "id"
-    related = Listing(where=(Condition(tests=(replace(asked, path=by),)),), limit=len(asked.value))
-    viewed = {getattr(row, by) for row in tx.page(RELATED[field], actor, related).rows}
+    related, by = RELATED.get(_field(asked)), asked.path.partition("__")[2] or "id"
+    listing = Listing(where=(Condition(tests=(replace(asked, path=by),)),), limit=len(asked.value))
+    viewed = {getattr(row, by) for row in tx.page(related, actor, listing).rows} if related else set()
     for value in asked.value:
         if value in viewed:
             continue
-        with_it = _by_queues(tx, Condition(tests=(replace(asked, value=(value,)),)))
+        with_it = _by_jobs(tx, Condition(tests=(replace(asked, value=(value,)),)))
         if not tx.page(kind, actor, Listing(where=(with_it,), limit=1)).rows:
             yield value
 
 
-def _by_queues(tx: Transaction, condition: Condition) -> Condition:
-    """Return a condition about the queues of Jobs as one about the Jobs that have them; any other as it is."""
-    asked = [test for test in condition.tests if isinstance(test, Lookup) and test.path.startswith("job_queues")]
+def _field(asked: Lookup) -> str:
+    return asked.path.partition("__")[0]
+
+
+def _by_jobs(tx: Transaction, condition: Condition) -> Condition:
+    """Return a condition about the queues or tags of Jobs as one about the Jobs that have them; any other as it is."""
+    asked = [test for test in condition.tests if isinstance(test, Lookup) and _field(test) in OF_JOBS]
     if not asked:
         return condition
-    queues = {value for test in asked for value in test.value}
-    have = [job.id for job in tx.all(Job) if queues & {*job.queues, *map(queue_id, job.queues)}]
+    have = [job.id for job in tx.all(Job) if any(OF_JOBS[_field(test)](job) & {*test.value} for test in asked)]
     return replace(condition, tests=(Lookup(path="id", op=Op.IN, value=tuple(have)),))
 
 

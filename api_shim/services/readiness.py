@@ -87,11 +87,11 @@ class Readiness:
     async def _check(self, now: datetime) -> Mapping[str, str]:
         found = {"store": await self._check_store(), "prefect": self._check_prefect()}
         if (ticked := self._ticked()) is not None:
-            found["loop"] = "The loop does not go on." if now - ticked >= STUCK_AFTER else ""
+            found["loop"] = "The background loop has stopped." if now - ticked >= STUCK_AFTER else ""
         if self._free_disk is not None:
             found["disk"] = self._check_disk(self._free_disk)
         if (since := self.services_away_since()) is not None:
-            found[SERVICES] = f"No services have been heard of since {since:%H:%M:%S} UTC."
+            found[SERVICES] = f"The background services have not reported since {since:%H:%M:%S} UTC."
         return found
 
     async def _check_store(self) -> str:
@@ -115,5 +115,5 @@ class Readiness:
         try:
             return "" if free_disk() >= ENOUGH_DISK else "The disk is full, or nearly so."
         except OSError as error:
-            logger.warning("What is left on the disk cannot be told: %s", error.strerror)
-            return "The folder of the data cannot be reached."
+            logger.warning("The free space on the disk is unknown: %s", error.strerror)
+            return "The data folder cannot be reached."

@@ -27,12 +27,12 @@ from flows.files import UNNAMEABLE, is_file_name, too_large
 
 KIND = ObjectType.JOB_RESULT
 MISSING = "No FileProxy matches the given query."
-NOT_LET_GO = "No such run was let go."
-IS_OVER = "This run is over already, so it has no more files."
+NOT_LET_GO = "No such run has been admitted."
+IS_OVER = "This run has already ended, so it cannot make more files."
 OTHER_FILE = "Another file has this id."
 MOST_FILES = 1000
 """How many files one run may make."""
-TOO_MANY = f"A run makes at most {MOST_FILES} files."
+TOO_MANY = f"A run can make at most {MOST_FILES} files."
 
 
 class ResultFiles:

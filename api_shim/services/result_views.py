@@ -1,7 +1,7 @@
 """Views of job results: a list with what each came from, what of it can be deleted, and an export.
 
-* Only what the caller may view is shown, also of what a run came from: its scheduled job, and the request that was
-  approved.
+* Only what the caller may view is shown, also of what a run came from: its scheduled job, the run that
+  requested it, and the request that was approved.
 * A list takes a fixed number of queries, however many results it has.
 * An export has what the same list shows, up to a limit; it is read in parts, as they are in one moment.
 
@@ -22,6 +22,7 @@ from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_id
 from api_shim.services.accounts import usernames
 from api_shim.services.authorization import permitted_ids
+from api_shim.services.run_origins import seen_origins
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
@@ -44,6 +45,7 @@ class ResultSight:
         row: the job result.
         ran_as: the name of the user that it runs as; empty if they have been removed.
         scheduled: the scheduled job that it came from; None if there is none that the caller may view.
+        origin: the job result of the run that has requested it; None without one, or if the caller may not view it.
         request: the request that was approved for it; None if there is none that the caller may view.
         may_delete: whether the caller may delete it now.
     """
@@ -51,6 +53,7 @@ class ResultSight:
     row: JobResult
     ran_as: str
     scheduled: ScheduledJob | None
+    origin: UUID | None
     request: ApprovalRequest | None
     may_delete: bool
 
@@ -129,12 +132,14 @@ def _sights(tx: Transaction, actor: Actor, rows: Sequence[JobResult]) -> list[Re
     names = usernames(tx, [row.user_id for row in rows])
     scheduled = _scheduled(tx, actor, rows)
     requests = _requests(tx, actor, rows)
+    origins = seen_origins(tx, actor, rows)
     deletable = permitted_ids(tx, actor, Action.DELETE, KIND, [row.id for row in rows if row.status.final])
     return [
         ResultSight(
             row=row,
             ran_as=names.get(row.user_id, ""),
             scheduled=scheduled.get(row.scheduled_job_id),
+            origin=row.requested_from if row.requested_from in origins else None,
             request=requests.get((row.scheduled_job_id, _approved_at(row))),
             may_delete=row.id in deletable,
         )

@@ -38,10 +38,10 @@ from approval_gate.model import Action, Actor, Allowed, Attributes, ObjectType, 
 from flows.files import ids_in
 
 KIND = ObjectType.JOB_RESULT
-UNDER_WAY = "This run is not over; cancel it, or wait until it has ended."
-IS_OVER = "This run is over already."
-NOT_KEPT = "The inputs of this run may be sensitive and are not kept; request a run with them anew."
-NO_FILES = "The files that this run was given are not kept; request a run with them anew."
+UNDER_WAY = "This run has not ended; cancel it, or wait until it has."
+IS_OVER = "This run has already ended."
+NOT_KEPT = "The inputs of this run may be sensitive and are not kept; enter them again in a new request."
+NO_FILES = "The files that this run was given are not kept; add them again to a new request."
 
 
 class ResultAction(StrEnum):

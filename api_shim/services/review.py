@@ -9,6 +9,7 @@
   is told whether they were the same, not what they were.
 * Values are compared as JSON, so ``1`` and ``true`` differ. The order is that of the later request; what only the
   earlier one has comes last. Without an earlier one, nothing counts as different.
+* The run that has requested it is named to everybody, and its job result to who may view that.
 * A caller who looks at a request that was denied or withdrawn is told by whom, if they could have viewed it.
 
 Contract 6, 7, 9.7 and 10.
@@ -37,7 +38,8 @@ from api_shim.services.authorization import (
     permitted_ids,
     raise_if_already_decided,
 )
-from api_shim.services.stored_inputs import read_again
+from api_shim.services.run_origins import seen_origins
+from api_shim.services.stored_inputs import read_again, why_unfit
 from api_shim.store import Transaction
 from approval_gate import policy
 from approval_gate.lifecycle import ApprovalState
@@ -124,6 +126,8 @@ class Review:
         version: the version that a decision is bound to.
         asked: since when it waits.
         owner: the name of the owner; empty if they have been removed.
+        origin: the job result of the run that has requested it; None without one, or if the caller may not view it.
+        unfit: why its inputs do not fit the variables of its Job any more; empty if they do.
         inputs: its inputs; empty if the Job has sensitive variables.
         circumstances: when and where it runs, and with which job variables.
         earlier: the approval that it is compared with; None if there is none.
@@ -136,6 +140,8 @@ class Review:
     version: str
     asked: datetime
     owner: str
+    origin: UUID | None
+    unfit: str
     inputs: list[Difference]
     circumstances: list[Difference]
     earlier: Earlier | None
@@ -195,6 +201,7 @@ def _seen(tx: Transaction, actor: Actor, cases: Sequence[AuthzContext]) -> list[
     earlier = _earlier(tx, actor, cases)
     owners = usernames(tx, [case.row.owner_id for case in cases])
     since = asked_since(tx, [case.row for case in cases])
+    origins = seen_origins(tx, actor, [case.row for case in cases])
 
     def seen(case: AuthzContext) -> Review:
         row, job, before = case.row, case.job, earlier.get(case.row.id)
@@ -204,6 +211,8 @@ def _seen(tx: Transaction, actor: Actor, cases: Sequence[AuthzContext]) -> list[
             version=case.version,
             asked=since[row.id],
             owner=owners.get(row.owner_id, ""),
+            origin=row.requested_from if row.requested_from in origins else None,
+            unfit=why_unfit(row, job),
             inputs=inputs,
             circumstances=differences(before.circumstances if before else None, circumstances(row, job)),
             earlier=before,

@@ -8,12 +8,13 @@
   any more, as a scheduled job was deleted while its run was under way, the run can request nothing.
 * What an automation requests names it. Who bound it has a hand in it, beside the account that it acts as; it is looked
   at in the same transaction whether it still is bound to that.
+* To whom a request is shown, its run is named too; the job result of that only to who may view it.
 * The person for whom an agent asks has a hand in what it requests, itself or by a run of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
@@ -21,11 +22,11 @@ from uuid import UUID
 from api_shim.domain.accounts import User
 from api_shim.domain.model import AskingAutomation, AutomationAccount, JobResult, Participant, ScheduledJob
 from api_shim.services.agents import check_person
-from api_shim.services.authorization import add_participant
+from api_shim.services.authorization import add_participant, permitted_ids
 from api_shim.store import Transaction
 from approval_gate import policy
 from approval_gate.errors import Forbidden
-from approval_gate.model import Actor, ObjectType
+from approval_gate.model import Action, Actor, ObjectType
 
 R = TypeVar("R", ScheduledJob, JobResult)
 
@@ -49,6 +50,12 @@ class Origin:
     def named_by(self, requested: R) -> R:
         """Return what it has requested, with its name in it."""
         return replace(requested, requested_from=self.result_id, request_depth=self.depth, automation=self.automation)
+
+
+def seen_origins(tx: Transaction, actor: Actor, requested: Iterable[ScheduledJob | JobResult]) -> set[UUID]:
+    """Return the job results of the runs that have requested these, as far as the actor may view them."""
+    ids = {each.requested_from for each in requested if each.requested_from is not None}
+    return permitted_ids(tx, actor, Action.VIEW, ObjectType.JOB_RESULT, ids) if ids else set()
 
 
 def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | None:

@@ -53,7 +53,7 @@ from flows.files import ids_in
 
 WHAT = frozenset({"inputs", "queue"})
 HOW = WHEN | WHAT
-NO_FILES = "A file that it was given is not kept any more; request a run with it anew."
+NO_FILES = "A file that it was given is no longer kept; make a new request with it."
 OWNERLESS = "Its owner has been removed; assume ownership of it first."
 
 

@@ -42,6 +42,7 @@ from api_shim.services.authorization import (
     versions_of,
 )
 from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts
+from api_shim.services.run_origins import seen_origins
 from api_shim.services.stored_inputs import why_unfit
 from api_shim.services.user_names import as_written, referred_user
 from api_shim.store import Listing, Page, Store, Transaction
@@ -122,6 +123,7 @@ class Detail:
     Args:
         case: the scheduled job, its Job and its requester.
         owner: the name of its owner; empty if they have been removed.
+        origin: the job result of the run that has requested it; None without one, or if the caller may not view it.
         prospect: its next firing.
         may: whether the caller may do each of ``OFFERED``.
         events: its audit events, the newest first.
@@ -130,6 +132,7 @@ class Detail:
 
     case: AuthzContext
     owner: str
+    origin: UUID | None
     prospect: Forecast
     may: Mapping[str, Verdict]
     events: list[AuditEvent]
@@ -293,6 +296,7 @@ def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) ->
     return Detail(
         case=case,
         owner=usernames(tx, [case.row.owner_id]).get(case.row.owner_id, ""),
+        origin=next(iter(seen_origins(tx, actor, [case.row])), None),
         prospect=forecast_of(tx, case, now),
         may={asked: rule(actor, case.request) for asked, rule in OFFERED.items()},
         events=tx.newest_events(RECENT_EVENTS, scheduled_job_id=scheduled_id, act=TOLD),

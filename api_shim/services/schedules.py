@@ -89,8 +89,8 @@ SENSITIVE_FROM_AGENTS = (
 )
 
 TOO_MANY_WAIT = (
-    "{waiting} of your requests wait for approval, and no more may: have some of them decided, or delete those that "
-    "you do not need."
+    "{waiting} of your requests are waiting for approval, and no more are allowed: have some of them decided, or "
+    "delete those that you do not need."
 )
 
 

@@ -44,7 +44,7 @@ TAKES = timedelta(seconds=30)
 """How long nobody else renews a session that somebody has begun to renew, or has failed to."""
 SIGN_IN_AGAIN = "Your session could not be renewed. Please sign in again."
 NOT_RENEWABLE = "The session cannot be renewed at its identity provider."
-AWAY = "The identity provider that you have signed in at does not answer, so that you are not let in until it does."
+AWAY = "The identity provider that you signed in with is not responding. You can continue once it is."
 
 
 class SessionRenewal:

@@ -30,7 +30,7 @@ from approval_gate.errors import Conflict, Invalid
 from approval_gate.model import Actor
 
 NOT_SUSPENDED = "This run is not suspended by its own code, so there is nothing to resume."
-NOT_FILLED_IN = "What a run is resumed with is taken as it is: no variables, and no templates."
+NOT_FILLED_IN = "What a run is resumed with is taken as it is: it cannot have variables or templates."
 FILLED_IN = "__prefect_kind"
 """The key by which Prefect is told how to make a value."""
 AS_IT_IS = ("none", "json")

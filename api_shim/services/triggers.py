@@ -29,12 +29,12 @@ from approval_gate import policy
 from approval_gate.errors import Forbidden, Invalid
 from approval_gate.model import Action, Actor, ObjectType
 
-NAME_TAKEN = "Another one has this name already."
+NAME_TAKEN = "This name is already in use."
 NO_JOB = "There is no such Job."
-NO_HOOK_RECEIVER = "{job} is no JobHookReceiver, so it does not know of what it is told."
-NO_CHANGES = "Say at least one of type_create, type_update and type_delete."
-NEEDS_APPROVAL = "{job} needs approval, which nobody can give to what a button or a hook starts."
-NO_BUTTON_RECEIVER = "{job} is no JobButtonReceiver, so it does not know of what object it is asked."
+NO_HOOK_RECEIVER = "{job} is not a JobHookReceiver, so it cannot be told of changes."
+NO_CHANGES = "Set at least one of type_create, type_update and type_delete."
+NEEDS_APPROVAL = "{job} needs approval, so neither a button nor a hook can start it."
+NO_BUTTON_RECEIVER = "{job} is not a JobButtonReceiver, so it cannot be run on an object."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -66,7 +66,7 @@ class WorkerAccounts:
         return await self._store.read(_workers)
 
     async def add(self, actor: Actor, name: str, pool: str) -> Added:
-        """Make a token for a worker of a work pool, and the account if there is none.
+        """Create a token for a worker of a work pool, and the account if there is none.
 
         Args:
             actor: who makes it.

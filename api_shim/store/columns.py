@@ -90,8 +90,9 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
                 "last_updated",
             )
         }
-        # A list of queues is compared before the store is asked (``services.queries``).
-        | dict.fromkeys(("job_queues", "job_queues__name"), cast(jobs.c.job_queues, String)),
+        # A list of queues, or tags, is compared before the store is asked (``services.queries``).
+        | dict.fromkeys(("job_queues", "job_queues__name"), cast(jobs.c.job_queues, String))
+        | dict.fromkeys(("tags", "tags__name"), cast(jobs.c.tags, String)),
         searched=("name", "grouping", "description"),
         order=("grouping", "name"),
     ),

@@ -178,6 +178,8 @@ sessions = Table(
     Column("refresh_token", Text),
     time("renew_by", nullable=True),
     time("renewing", nullable=True),
+    Column("used_from", String(64), nullable=False),
+    Column("browser", String(64), nullable=False),
 )
 
 identities = Table(
@@ -292,6 +294,7 @@ jobs = Table(
     Column("time_limit", Float, nullable=False),
     Column("approval_expires", Float, nullable=False),
     Column("job_queues", Tuple, nullable=False),
+    Column("tags", Tuple, nullable=False),
     Column("job_variables", JSON, nullable=False),
     Column("declared", JSON, nullable=False),
     Column("overridden", Tuple, nullable=False),

@@ -50,6 +50,7 @@ class Greet(Job):
         description = "Says hello."
         has_sensitive_variables = False
         job_queues = ("default", "bulk")
+        tags = ("greeting", "a & b")
 
     def run(self, *, who: str, count: int, file: str) -> dict[str, Any]:
         if file:

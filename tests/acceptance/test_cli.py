@@ -65,7 +65,7 @@ def test_a_job_is_looked_at_run_waited_for_and_told(person: Callable[[], Type]) 
     assert "Hello Ada" in followed.stdout
     assert "Hello Ada" in alice("result", "logs", ended["id"]).stdout
     assert '"greeted": "Ada"' in alice("result", "wait", ended["id"]).stdout
-    assert alice("result", "delete", ended["id"]).stdout == f"Deleted «{ended['id']}».\n"
+    assert alice("result", "delete", ended["id"]).stdout == f"Deleted “{ended['id']}”.\n"
     assert alice("result", "show", ended["id"], status=1).stderr == "error: No JobResult matches the given query.\n"
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_fails_leaves_with_3_and_one_that_is_held_with_4(person: Call
     assert name in bob("queue").stdout
     assert alice("approve", name, "--yes", status=1).stderr == "error: You cannot approve your own job request!\n"
     bob("dry-run", name)
-    assert bob("deny", name, "--comment", "No.").stdout == f"Denied «{name}».\n"
+    assert bob("deny", name, "--yes", "--comment", "No.").stdout == f"Denied “{name}”.\n"
 
 
 def test_who_approves_decides_as_a_person_and_once(person: Callable[[], Type]) -> None:
@@ -98,7 +98,7 @@ def test_who_approves_decides_as_a_person_and_once(person: Callable[[], Type]) -
     assert name in {row["name"] for row in told(bob("queue", "--json"))}
     bob("approve", name, "--yes", "--comment", "fine by me")
     assert told(bob("schedule", "show", name, "--json"))["approval_comment"] == "fine by me"
-    assert "approved this request" in bob("deny", name, status=1).stderr
+    assert "approved this request" in bob("deny", name, "--yes", status=1).stderr
     alice("schedule", "delete", name)
 
 
@@ -106,17 +106,17 @@ def test_a_schedule_is_made_changed_handed_over_and_deleted(person: Callable[[],
     alice, bob = person(), person()
     name = f"{unique('a/b')} ..?#%2F ü"
     made = alice("run", "Greet", "-d", "count=2", "--name", name, "--cron", "0 2 * * *", "--time-zone", "Europe/Berlin")
-    assert made.stdout == f"Scheduled «{name}», 0 2 * * * (Europe/Berlin); it runs on its schedule.\n"
+    assert made.stdout == f"Scheduled “{name}”, 0 2 * * * (Europe/Berlin); it runs on its schedule.\n"
     assert alice("schedule", "upcoming", name, "--count", "2").stdout.count("02:00 Europe/Berlin\n") == 2
     alice("schedule", "change", name, "--cron", "30 2 * * *", "-d", "who=Ada")
     row = told(bob("schedule", "show", name, "--json"))
     assert (row["crontab"], row["kwargs"]["who"], row["kwargs"]["count"]) == ("30 2 * * *", "Ada", 2)
-    assert alice("schedule", "disable", name).stdout == f"Disabled «{name}».\n"
+    assert alice("schedule", "disable", name).stdout == f"Disabled “{name}”.\n"
     alice("schedule", "enable", name)
     bob("schedule", "take-over", name)
     assert "Next run:" in alice("schedule", "explain", name).stdout
     assert [each["id"] for each in told(bob("schedule", "list", "-w", f"name={name}", "--json"))] == [row["id"]]
-    assert bob("schedule", "delete", name, "nothing", status=1).stdout == f"Deleted «{name}».\n"
+    assert bob("schedule", "delete", name, "nothing", status=1).stdout == f"Deleted “{name}”.\n"
 
 
 def test_what_is_wrong_is_one_sentence_by_its_field(person: Callable[[], Type]) -> None:

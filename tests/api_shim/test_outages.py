@@ -88,7 +88,7 @@ def prefect_away(scene: Scene) -> None:
     since = scene.clock.now
     scene.look()
     scene.clock.now += AWAY_AFTER
-    assert f'Prefect is away since <time datetime="{since:%Y-%m-%dT%H:%M}' in scene.page().text
+    assert f'Prefect has not responded since <time datetime="{since:%Y-%m-%dT%H:%M}' in scene.page().text
     status, checks = scene.ready()
     assert (status, checks["prefect"]["ok"], checks["store"]["ok"]) == (503, False, True)
     assert scene.requests().status_code == 201, "it is kept"
@@ -99,7 +99,7 @@ def prefect_away(scene: Scene) -> None:
     scene.tick()
     assert len(scene.runs()) == 1
     scene.look()
-    assert "Prefect is away" not in scene.page().text
+    assert "Prefect has not responded" not in scene.page().text
     assert scene.ready()[0] == 200
 
 
@@ -159,11 +159,13 @@ def services_away(scene: Scene) -> None:
     while scene.clock.now < since + FOLLOWED_WITHIN:
         scene.clock.forward(seconds=10)
         asyncio.run(following.look())
-    assert f'The services are away since <time datetime="{since:%Y-%m-%dT%H:%M}' in scene.page().text
+    assert (
+        f'The background services have not responded since <time datetime="{since:%Y-%m-%dT%H:%M}' in scene.page().text
+    )
     status, checks = scene.ready()
     assert (status, checks["services"]["detail"]) == (
         200,
-        f"No services have been heard of since {since:%H:%M:%S} UTC.",
+        f"The background services have not reported since {since:%H:%M:%S} UTC.",
     )
     assert scene.requests().status_code == 201, "it is kept"
     assert scene.runs() == set()

@@ -69,7 +69,7 @@ def result_of(plant: Plant, run: Run) -> JobResult:
 def test_skip_records_for_which_run_it_was_passed_over(plants: Plants) -> None:
     plant, first, (second, third) = begun(plants, Overlap.SKIP)
     why = f"the run {result_of(plant, first).id} is under way."
-    passed_over = f"Passed over, because its Job lets no two runs overlap: {why}"
+    passed_over = f"Passed over, because runs of its Job may not overlap: {why}"
     assert plant.work(second) == Finish(passed_over, recorded=True)
     assert (result_of(plant, second).status, result_of(plant, second).traceback) == (Status.REVOKED, passed_over)
     end(plant, first)

@@ -507,7 +507,7 @@ def beside(overlap: Overlap, **to: Any) -> Facts:
         pytest.param(beside(Overlap.ALLOW), Go(), id="allow: it goes beside another one"),
         pytest.param(
             beside(Overlap.SKIP),
-            Finish(f"Passed over, because its Job lets no two runs overlap: {BUSY}", recorded=True),
+            Finish(f"Passed over, because runs of its Job may not overlap: {BUSY}", recorded=True),
             id="skip: it is passed over, and says for which",
         ),
         pytest.param(beside(Overlap.SKIP, under_way=""), Go(), id="skip: it goes when none is under way"),

@@ -110,8 +110,8 @@ def _before(**ago: float) -> datetime:
 
 
 REFUSED = Denied(
-    "Another account had this name until 2026-03-31. It is not given again before 2027-05-05, unless a superuser says "
-    "so with `reuse_name` (`--reuse-name`).",
+    "Another account had this name until 2026-03-31. It cannot be used again before 2027-05-05, unless a superuser "
+    "allows it with `reuse_name` (`--reuse-name`).",
     Invalid,
 )
 LATELY = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)

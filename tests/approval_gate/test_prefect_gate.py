@@ -111,8 +111,8 @@ def test_a_run_on_a_server_of_others_asks_ours_with_the_key_of_its_worker(
     ("url", "says"),
     [
         ("http://ours", f"Others could read the key on its way to ours: {ADMISSION_URL} needs https."),
-        ("ours:4200", f"{ADMISSION_URL} is no address like https://signoff.example.com."),
-        ("http://ours:port", f"{ADMISSION_URL} is no address like https://signoff.example.com."),
+        ("ours:4200", f"{ADMISSION_URL} is not an address like https://signoff.example.com."),
+        ("http://ours:port", f"{ADMISSION_URL} is not an address like https://signoff.example.com."),
     ],
 )
 def test_the_key_of_a_worker_is_not_sent_where_others_can_read_it(
@@ -375,7 +375,7 @@ def test_an_object_that_cannot_be_had_is_said_to_be_so(
 @pytest.mark.usefixtures("own_key")
 @pytest.mark.parametrize("key", ["../signoff", ".", "..", "", "7"])
 def test_what_is_no_id_of_an_object_is_not_asked_for(server: Server, key: str) -> None:
-    with pytest.raises(LookupError, match="that is no id of an object"):
+    with pytest.raises(LookupError, match="that is not the id of an object"):
         Gate(ATTEMPT, CODE, MODULE).read_object("extras.job", key)
     assert server.asked == []
 

@@ -122,7 +122,7 @@ def test_of_many_requests_one_finds_those_that_one_looks_for_without_javascript(
     button(page, "Filter").click()
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text(names[1])
-    page.get_by_label("Asked until").fill("2020-01-01")
+    page.get_by_label("Requested until").fill("2020-01-01")
     button(page, "Filter").click()
     expect(page.get_by_text("No requests match the filter.")).to_be_visible()
 
@@ -305,14 +305,14 @@ def test_who_asked_is_told_why_they_cannot_approve_and_withdraws(
 def test_who_may_see_accounts_is_told_who_can_approve(live: Live, signed_in: SignedIn, requests: Requests) -> None:
     page = opened(live, signed_in("admin"), requests.ask("admin"))
     # As many as there are, of whom other tests make some.
-    expect(page.locator(".decide")).to_contain_text("May approve it: ")
+    expect(page.locator(".decide")).to_contain_text("Who may approve it: ")
 
 
 def test_who_may_not_see_accounts_is_told_that_there_are_others(
     live: Live, people: People, signed_in: SignedIn, requests: Requests
 ) -> None:
     page = opened(live, signed_in(people.add(("extras.scheduledjob", "view", None))), requests.ask())
-    expect(page.locator(".decide")).to_contain_text("May approve it: others, whom you may not see.")
+    expect(page.locator(".decide")).to_contain_text("Who may approve it: others whom you may not see.")
 
 
 def test_who_may_only_look_is_told_what_they_lack(
@@ -340,7 +340,7 @@ def test_a_denial_needs_a_reason_which_its_requester_reads(live: Live, signed_in
     # The browser asks for it; the server does, too.
     page.get_by_label("Comment").evaluate("field => field.required = false")
     button(page, "Deny").click()
-    expect(page.get_by_role("alert")).to_have_text("Say why, so that whoever requested it knows.")
+    expect(page.get_by_role("alert")).to_have_text("Give a reason, so that whoever requested it knows why.")
     page.get_by_label("Comment").fill("not today")
     button(page, "Deny").click()
     expect(page.get_by_role("status")).to_have_text(f"You denied “{name}”.")
@@ -355,7 +355,7 @@ def test_a_denial_needs_a_reason_which_its_requester_reads(live: Live, signed_in
         expect(row).to_contain_text(each)
     check_accessible(theirs)
     theirs.get_by_role("link", name=name).click()
-    expect(theirs.get_by_role("region", name="What was decided about")).to_contain_text("/tmp/unwanted")
+    expect(theirs.get_by_role("region", name="What was requested")).to_contain_text("/tmp/unwanted")
     expect(theirs.get_by_role("region", name="Decision")).to_contain_text("nothing")
     check_accessible(theirs)
 
@@ -371,7 +371,7 @@ def test_what_was_approved_leads_to_what_came_of_it(
     expect(row).to_contain_text("approved by bob")
     eventually(file.exists)
     page.reload()
-    row.get_by_role("link", name="its run").click()
+    row.get_by_role("link", name="View run").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Change")
 
 

@@ -53,7 +53,7 @@ def test_favourites_stand_first_for_who_has_them_and_for_nobody_else(
     star = page.get_by_role("button", name="Favourite: Complain")
     expect(star).to_have_attribute("aria-pressed", "false")
     star.click()
-    expect(page.get_by_role("status")).to_have_text("Complain is a favourite.")
+    expect(page.get_by_role("status")).to_have_text("Complain is now a favourite.")
     favourites = page.get_by_role("region", name="Favourites")
     expect(favourites.get_by_role("link", name="Complain", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Complain", exact=True)).to_have_count(1)
@@ -61,7 +61,7 @@ def test_favourites_stand_first_for_who_has_them_and_for_nobody_else(
     expect(signed_in("admin").get_by_role("region", name="Favourites")).to_have_count(0)
     page.get_by_role("link", name="Complain", exact=True).click()
     page.get_by_role("button", name="Favourite: Complain").click()
-    expect(page.get_by_role("status")).to_have_text("Complain is no favourite any more.")
+    expect(page.get_by_role("status")).to_have_text("Complain is no longer a favourite.")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Complain")
 
 
@@ -101,9 +101,9 @@ def test_settings_are_changed_and_tell_who_did(live: Live, signed_in: SignedIn, 
     expect(changes).to_contain_text("admin changed")
     expect(changes).to_contain_text("→ 77")
     _check(page, scripts=scripts)
-    page.get_by_label("As the code says (Time limit)").check()
+    page.get_by_label("Use the value from the code (Time limit)").check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_label("As the code says (Time limit)")).to_have_count(0)
+    expect(page.get_by_label("Use the value from the code (Time limit)")).to_have_count(0)
     page.set_viewport_size({"width": 390, "height": 800})
     for address in ("/signoff/jobs", page.url.removeprefix(live.origin), page.url.removeprefix(live.origin)[:-9]):
         page.goto(f"{live.origin}{address}")

@@ -176,7 +176,7 @@ def test_the_pages_to_cancel_and_to_run_again_are_accessible(live: Live, people:
     check_accessible(page)
     page.get_by_role("button", name="Cancel the run").click()
     page.get_by_role("link", name="Run Again").click()
-    expect(page.get_by_text("Filled in as for")).to_be_visible()
+    expect(page.get_by_text("Filled in with the inputs of")).to_be_visible()
     check_accessible(page)
 
 

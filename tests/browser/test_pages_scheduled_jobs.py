@@ -134,7 +134,7 @@ def test_the_list_is_filtered_sorted_and_turned_over(
     expect(views.get_by_role("link", name="Disabled 0")).to_be_visible()
     views.get_by_role("link", name="Waiting 1").click()
     expect(rows).to_have_count(1)
-    expect(rows.first).to_contain_text("waits for approval")
+    expect(rows.first).to_contain_text("waiting for approval")
     expect(rows.get_by_role("link", name="View request")).to_have_attribute("href", f"/signoff/approval-queue/{waits}")
     views.get_by_role("link", name="All 27").click()
     expect(rows).to_have_count(27)
@@ -204,7 +204,7 @@ def test_a_calendar_says_where_now_is(live: Live, signed_in: SignedIn, scheduled
     page.get_by_role("link", name="Today").click()
     expect(page.locator(".day line.now")).to_have_count(2)
     look(live, page, "/calendar?at=2020-01-01")
-    expect(page.get_by_text("This day is past.")).to_be_visible()
+    expect(page.get_by_text("This day is in the past.")).to_be_visible()
 
 
 # One
@@ -514,11 +514,11 @@ def test_a_preferred_zone_counts_for_more_than_that_of_the_browser(
     expect(page.locator("#time_zone-fault")).to_contain_text("There is no time zone 'Mars/Olympus'")
     expect(page.get_by_label("Time zone")).to_have_value("Mars/Olympus")
     page.get_by_label("Time zone").fill("America/New_York")
-    page.get_by_label("Rows of a list").select_option("100")
+    page.get_by_label("Rows per page").select_option("100")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_have_text("Your preferences were saved.")
     expect(page.get_by_text("Times are in America/New_York.")).to_be_visible()
-    expect(page.get_by_label("Rows of a list")).to_have_value("100")
+    expect(page.get_by_label("Rows per page")).to_have_value("100")
 
 
 def test_what_has_no_name_and_what_starts_tomorrow_are_shown_as_what_they_are(

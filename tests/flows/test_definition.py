@@ -57,6 +57,7 @@ def test_meta_may_be_inherited_by_name() -> None:
         pytest.param({"job_queues": ["a", "b", "a"]}, "job_queues", ("a", "b"), id="queues, each once"),
         pytest.param({"task_queues": ("a",)}, "job_queues", ("a",), id="queues under their older name"),
         pytest.param({"is_singleton": True}, "is_singleton", True, id="a flag"),
+        pytest.param({"tags": ["b", "a & b", "b"]}, "tags", ("b", "a & b"), id="tags, each once, in their order"),
         pytest.param({"overlap": "queue"}, "overlap", Overlap.QUEUE, id="what becomes of runs that overlap"),
         pytest.param(
             {"job_variables": {"image": "jobs:1", "env": {"A": "1"}}},
@@ -134,6 +135,14 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
                 {"{{ $HOME }}": 1},
                 {"env": {"$ref": {"block_document_id": "1"}}},
             )
+        ),
+        *(
+            pytest.param({"tags": value}, "Meta.tags must be a list of at most 50 names", id=f"tags {value!r:.20}")
+            for value in ("nightly", [""], [" a"], ["a\n"], ["x" * 101], [5], [*map(str, range(51))])
+        ),
+        *(
+            pytest.param({"tags": ["a", tag]}, "what became of a run: approved, auto-", id=f"the tag {tag}")
+            for tag in ("signoff", "awaiting-approval", "auto-scheduled", "refused", "Approved")
         ),
         pytest.param({"field_order": ["bogus"]}, "names bogus, which is not one of", id="the order of nothing"),
         pytest.param(

@@ -198,7 +198,7 @@ def _begun(accepted: schemas.Accepted) -> Ref:
     if accepted.job_result is not None:
         return accepted.job_result
     row = accepted.scheduled_job
-    name = f"«{row.name}»" if row else "The request"
+    name = f"“{row.name}”" if row else "The request"
     raise Conflict(f"{name} waits for approval, so there is no run yet to wait for; shim.results() has it later.")
 
 

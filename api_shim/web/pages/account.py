@@ -34,12 +34,12 @@ from approval_gate.policy import missing
 router = APIRouter(prefix="/signoff/account")
 HOME = "/signoff/account"
 TOKEN = ObjectType.TOKEN
-REVOKED = "The token is revoked."
-TYPED_TWICE = "The new password and its repetition differ."
+REVOKED = "The token was revoked."
+TYPED_TWICE = "The two new passwords do not match."
 LABELS = {
-    "present": "Present password",
+    "present": "Current password",
     "new": "New password",
-    "again": "New password, again",
+    "again": "Repeat the new password",
     "description": "What it is for",
     "expires": "Expires",
 }
@@ -60,7 +60,7 @@ async def change_password(here: Here, form: Posted) -> Response:
         await _own(here).change_password(here.visitor, text_of(form, "present"), new, address)
     except GateError as error:
         return await _page(here, error, of="password")
-    return await here.go(HOME, "Your password is changed. You are signed out everywhere else.")
+    return await here.go(HOME, "Your password was changed. You are signed out everywhere else.")
 
 
 @router.post("/tokens")
@@ -90,14 +90,16 @@ async def revoke(token_id: UUID, here: Here, _form: Posted) -> Response:
 @router.post("/sessions/end-others")
 async def end_other_sessions(here: Here, _form: Posted) -> Response:
     ended = await _own(here).end_others(here.visitor)
-    notice = f"{ended} other {'session' if ended == 1 else 'sessions'} ended." if ended else "There are no others."
+    notice = (
+        f"{ended} other {'session' if ended == 1 else 'sessions'} ended." if ended else "There are no other sessions."
+    )
     return await here.go(HOME, notice)
 
 
 @router.post("/sessions/{session_id}/end")
 async def end_session(session_id: UUID, here: Here, _form: Posted) -> Response:
     await _own(here).end(here.visitor, session_id)
-    return await here.go(SIGN_IN if session_id == here.session.id else HOME, "The session is ended.")
+    return await here.go(SIGN_IN if session_id == here.session.id else HOME, "The session was ended.")
 
 
 def typed_token(form: FormData) -> dict[str, str]:

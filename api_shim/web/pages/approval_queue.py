@@ -58,7 +58,7 @@ SORTS: Mapping[str, str] = {
 }
 """The orders of the list, and what each is called."""
 FIRINGS = 5
-GONE = "This request does not exist any more, or you do not have permission to view it."
+GONE = "This request no longer exists, or you do not have permission to view it."
 
 UNKNOWN_REASONS = {
     "approve": policy.MAY_NOT_APPROVE,
@@ -213,7 +213,6 @@ async def _show(
         "approvers": [user.username for user in explained.people["approve"]],
         "others_approve": explained.others["approve"],
         "firings": upcoming.times,
-        "unfit": explained.unfit,
         "own": seen.case.row.requester_id == here.actor.id,
         "comment": "",
         "faults": [],

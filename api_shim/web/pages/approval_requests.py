@@ -75,7 +75,7 @@ def _about(actor: Actor, request: ApprovalRequest, tx: Transaction) -> dict[str,
         "request": request,
         "job": tx.get(Job, id=request.job_id),
         "comparison": compare(actor, request.id, tx),
-        "stored": request.scheduled_job_id in told.scheduled,
+        "scheduled": request.scheduled_job_id in told.scheduled,
         "result": told.results.get(request.scheduled_job_id),
         "own": actor.id == request.user_id,
     }

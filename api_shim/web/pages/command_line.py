@@ -32,7 +32,7 @@ LOWEST_PORT, HIGHEST_PORT = 1024, 65535
 LONGEST_NAME = 100
 LARGEST = 10_000
 """Maximum size of what a command line sends, in bytes."""
-MALFORMED = "This address is not one that signoff login has made. Start again with signoff login."
+MALFORMED = "This address was not made by signoff login. Start again with signoff login."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,7 +36,7 @@ from approval_gate.errors import GateError, Invalid, NotFound, sentences
 router = APIRouter(prefix="/signoff/approval-queue/decisions")
 AT_ONCE = 100
 """How many requests one form decides about at most."""
-PAST_DUE_SINCE = "Its start time has passed since it was shown to you. Open it to approve it all the same."
+PAST_DUE_SINCE = "Its start time has passed since it was shown to you. Open it to approve it anyway."
 WHY_NOT = {"approve": why_not_approve, "deny": why_not_deny}
 """The decisions, and what says why somebody may not decide so."""
 

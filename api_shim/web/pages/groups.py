@@ -34,7 +34,7 @@ async def add(here: Here, form: Posted) -> Response:
         added = await here.use.accounts.add(here.actor, GROUP, {"name": text_of(form, "name").strip()})
     except GateError as error:
         return await _list(here, error, form)
-    return await here.go(_at(added.thing.id), "The group is made.")
+    return await here.go(_at(added.thing.id), "The group was added.")
 
 
 @router.get("/{group_id}")
@@ -48,7 +48,7 @@ async def rename(group_id: UUID, here: Here, form: Posted) -> Response:
         await here.use.accounts.change(here.actor, GROUP, {"id": group_id}, {"name": text_of(form, "name").strip()})
     except GateError as error:
         return await _page(here, group_id, error, "group", form)
-    return await here.go(_at(group_id), "The changes are saved.")
+    return await here.go(_at(group_id), "The changes were saved.")
 
 
 @router.post("/{group_id}/members")
@@ -77,7 +77,7 @@ async def remove(group_id: UUID, here: Here, _form: Posted) -> Response:
         approvals = await here.use.accounts.remove(here.actor, GROUP, {"id": group_id})
     except GateError as error:
         return await _removal(here, group_id, error)
-    return await here.go(GROUPS.address, f"The group {seen.thing.name} is removed.{told_approvals(approvals)}")
+    return await here.go(GROUPS.address, f"The group {seen.thing.name} was removed.{told_approvals(approvals)}")
 
 
 async def _named(here: Visit, username: str) -> User:

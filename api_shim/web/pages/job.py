@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -22,7 +21,7 @@ from api_shim.domain.model import Job
 from api_shim.services.job_views import JobDetail
 from api_shim.web.errors import status_of
 from api_shim.web.pages.button_groups import buttons_on
-from api_shim.web.pages.jobs import TONES
+from api_shim.web.pages.jobs import TONES, address_of
 from api_shim.web.pages.run_form import faults_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate import policy
@@ -35,20 +34,20 @@ FLAGS = {
     "enabled": ("Enabled", "Scheduled jobs of a disabled Job fail the next time they are due."),
     "approval_required": ("Approval required", "Another person must approve every request."),
     "has_sensitive_variables": ("Sensitive variables", "Its inputs are hidden, and it cannot be scheduled."),
-    "is_singleton": ("One at a time", "A run that would begin while another one is under way fails."),
-    "hidden": ("Hidden", "It is listed only to who searches for it, or asks for hidden Jobs."),
-    "dryrun_default": ("Dry run by default", "Its form proposes a dry run."),
+    "is_singleton": ("One at a time", "A run that would start while another is under way fails."),
+    "hidden": ("Hidden", "It is listed only for those who search for it or ask for hidden Jobs."),
+    "dryrun_default": ("Dry run by default", "Its form suggests a dry run."),
 }
 """The label and the help of each setting that is on or off."""
 TEXTS = {
     "description": ("Description", ""),
-    "soft_time_limit": ("Soft time limit", "Seconds after which its code is told to end; 0 for no limit."),
-    "time_limit": ("Time limit", "Seconds after which it is ended; 0 for no limit."),
+    "soft_time_limit": ("Soft time limit", "Seconds after which its code is asked to stop; 0 for no limit."),
+    "time_limit": ("Time limit", "Seconds after which it is killed; 0 for no limit."),
     "job_queues": ("Queues", "Names, separated by commas; the first one is the default."),
 }
 """The same of each setting that is typed."""
 LABELS = {name: label for name, (label, _help) in {**FLAGS, **TEXTS}.items()}
-CHANGED = {**LABELS, "installed": "Installed", "overridden": "Set here, and not by the code"}
+CHANGED = {**LABELS, "installed": "Installed", "overridden": "Set here instead of in the code"}
 """What the fields of the audit are called."""
 ON = "yes"
 
@@ -70,10 +69,9 @@ async def shown(job_id: UUID, here: Here) -> Response:
 async def set_favourite(job_id: UUID, here: Here, form: Posted) -> Response:
     favourite = text_of(form, "favourite") == ON
     job = await here.use.job_views.set_favourite(here.actor, job_id, favourite=favourite)
-    search = text_of(form, "q")
-    listed = f"/signoff/jobs?{urlencode({'q': search})}" if search else "/signoff/jobs"
+    listed = address_of(text_of(form, "q"), [str(tag) for tag in form.getlist("tags")])
     back = f"/signoff/jobs/{job_id}" if text_of(form, "back") == "job" else listed
-    return await here.go(back, f"{job.name} is {'a favourite' if favourite else 'no favourite any more'}.")
+    return await here.go(back, f"{job.name} is {'now' if favourite else 'no longer'} a favourite.")
 
 
 @router.get("/settings")

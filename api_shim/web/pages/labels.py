@@ -18,7 +18,7 @@ from api_shim.web.pages.template_filters import exact
 
 STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
     ScheduleStatus.FIRES: ("runs next", "good"),
-    ScheduleStatus.WAITS: ("waits for approval", "warn"),
+    ScheduleStatus.WAITS: ("waiting for approval", "warn"),
     ScheduleStatus.OVER: ("has run", "plain"),
     ScheduleStatus.FAILED: ("disabled", "bad"),
     ScheduleStatus.DISABLED: ("disabled", "plain"),

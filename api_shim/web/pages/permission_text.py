@@ -21,7 +21,7 @@ KINDS: Mapping[ObjectType, str] = {
     ObjectType.JOB_QUEUE: "job queues",
     ObjectType.JOB_BUTTON: "job buttons",
     ObjectType.JOB_HOOK: "job hooks",
-    ObjectType.AUTOMATION_ACCOUNT: "accounts of automations",
+    ObjectType.AUTOMATION_ACCOUNT: "automation accounts",
     ObjectType.APPROVAL_REQUEST: "requests for approval",
     ObjectType.USER: "users",
     ObjectType.GROUP: "groups",
@@ -42,23 +42,23 @@ ACTIONS: Mapping[Action, str] = {
     Action.WRITE: "write",
 }
 
-UNREADABLE = "It cannot be read any more, so it grants nothing."
+UNREADABLE = "It can no longer be read, so it grants nothing."
 OFF = "It is switched off, so it grants nothing."
 DANGEROUS = "Whoever may write in Prefect can run any code on the workers."
-AS_OTHERS = "Whoever has it can act with the rights of other users, superusers excepted."
+AS_OTHERS = "Whoever has it can act with the rights of other users, except superusers."
 GRANTING = frozenset({ObjectType.USER, ObjectType.TOKEN, ObjectType.PERMISSION})
 """The types with which somebody can act with the rights of others, if they may add or change them."""
 
 COMPARED: Mapping[Op, str] = {
     Op.EXACT: "is",
-    Op.IEXACT: "is, in whatever letters,",
+    Op.IEXACT: "is (ignoring case)",
     Op.IN: "is one of",
     Op.CONTAINS: "contains",
-    Op.ICONTAINS: "contains, in whatever letters,",
+    Op.ICONTAINS: "contains (ignoring case)",
     Op.STARTSWITH: "begins with",
-    Op.ISTARTSWITH: "begins, in whatever letters, with",
+    Op.ISTARTSWITH: "begins with (ignoring case)",
     Op.ENDSWITH: "ends with",
-    Op.IENDSWITH: "ends, in whatever letters, with",
+    Op.IENDSWITH: "ends with (ignoring case)",
     Op.GT: "is more than",
     Op.GTE: "is at least",
     Op.LT: "is less than",

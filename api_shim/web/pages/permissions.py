@@ -43,11 +43,11 @@ MOST = 1000
 """How many users and Jobs are offered."""
 LABELS = {
     "name": "Name",
-    "object_types": "What it is about",
-    "actions": "What its holders can do",
+    "object_types": "Object types",
+    "actions": "Actions",
     "constraints": "Only those",
-    "users": "Users who have it",
-    "groups": "Groups that have it",
+    "users": "Users",
+    "groups": "Groups",
 }
 NOT_JSON = "The constraints are not JSON: {why}."
 FORMS = ("permission",)
@@ -65,7 +65,7 @@ async def add(here: Here, form: Posted) -> Response:
         added = await here.use.accounts.add(here.actor, PERMISSION, _body(typed))
     except GateError as error:
         return await _list(here, error, form)
-    return await here.go(_at(added.thing.id), "The permission is made.")
+    return await here.go(_at(added.thing.id), "The permission was added.")
 
 
 @router.get("/explain")
@@ -104,7 +104,7 @@ async def save(permission_id: UUID, here: Here, form: Posted) -> Response:
         changed = await here.use.accounts.change(here.actor, PERMISSION, {"id": permission_id}, body, without=without)
     except GateError as error:
         return await _page(here, permission_id, error, form)
-    return await here.go(_at(permission_id), f"The changes are saved.{told_approvals(changed.approvals)}")
+    return await here.go(_at(permission_id), f"The changes were saved.{told_approvals(changed.approvals)}")
 
 
 @router.get("/{permission_id}/remove")
@@ -119,7 +119,7 @@ async def remove(permission_id: UUID, here: Here, _form: Posted) -> Response:
         approvals = await here.use.accounts.remove(here.actor, PERMISSION, {"id": permission_id})
     except GateError as error:
         return await _removal(here, permission_id, error)
-    notice = f"The permission {seen.thing.name} is removed.{told_approvals(approvals)}"
+    notice = f"The permission {seen.thing.name} was removed.{told_approvals(approvals)}"
     return await here.go(PERMISSIONS.address, notice)
 
 

@@ -16,7 +16,7 @@ from approval_gate.errors import Invalid
 
 router = APIRouter(prefix="/signoff/preferences")
 HOME = "/signoff/preferences"
-LABELS = {"time_zone": "Time zone", "page_size": "Rows of a list"}
+LABELS = {"time_zone": "Time zone", "page_size": "Rows per page"}
 
 
 @router.get("")

@@ -32,8 +32,8 @@ COOKIE = "signoff_provider"
 CALLBACK = f"{SIGN_IN}/callback"
 LASTS = 600
 """Seconds that somebody may take to sign in at the provider."""
-NOT_BEGUN = "This sign-in was not begun in this browser, or too long ago. Please try again."
-NOT_SIGNED_IN = "The identity provider has not signed you in."
+NOT_BEGUN = "This sign-in did not begin in this browser, or began too long ago. Please try again."
+NOT_SIGNED_IN = "The identity provider did not sign you in."
 ERROR = re.compile(r"[a-z_]{1,50}")
 
 

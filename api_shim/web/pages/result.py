@@ -67,7 +67,11 @@ async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
         raise
     except GateError as error:
         return await _page(here, result_id, error)
-    notice = "The run is cancelled." if result.status.final else "The run is told to end, and killed if it does not."
+    notice = (
+        "The run was cancelled."
+        if result.status.final
+        else "The run was asked to stop, and will be killed if it does not."
+    )
     return await here.go(f"/signoff/results/{result_id}", notice)
 
 
@@ -79,7 +83,7 @@ async def resume(result_id: UUID, here: Here, _form: Posted) -> Response:
         raise
     except GateError as error:
         return await _page(here, result_id, error)
-    return await here.go(f"/signoff/results/{result_id}", "The run goes on.")
+    return await here.go(f"/signoff/results/{result_id}", "The run continues.")
 
 
 async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) -> Response:

@@ -53,7 +53,7 @@ OBJECTS = frozenset({"object", "objects"})
 """The kinds of form fields whose choices come from elsewhere."""
 
 EXAMPLES: Mapping[str, str] = {
-    "DateTimeVar": "A date and time, such as 2030-01-31 14:30+01:00; without an offset, as on the server's clock.",
+    "DateTimeVar": "A date and time, such as 2030-01-31 14:30+01:00; without an offset, in the server's time zone.",
     "IPAddressVar": "An address without a mask, such as 192.0.2.1 or 2001:db8::1.",
     "IPAddressWithMaskVar": "An address with its mask, such as 192.0.2.1/24.",
     "IPNetworkVar": "A network, such as 192.0.2.0/24.",
@@ -66,7 +66,7 @@ INTERVALS: Mapping[Interval, tuple[str, str]] = {
     Interval.HOURLY: ("Recurring hourly", "Every hour, from the start time on."),
     Interval.DAILY: ("Recurring daily", "Every day at the same time, from the start time on."),
     Interval.WEEKLY: ("Recurring weekly", "Every week on the same day and time, from the start time on."),
-    Interval.CUSTOM: ("Recurring custom", "At the times that a crontab gives."),
+    Interval.CUSTOM: ("Recurring custom", "At the times given by a crontab."),
 }
 """The label and the help text of each schedule type."""
 

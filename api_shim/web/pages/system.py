@@ -16,11 +16,11 @@ from api_shim.web.pages.visit import Here
 
 router = section_router(SYSTEM)
 CHECKS = {
-    "store": "The database can be written",
+    "store": "The database is writable",
     "prefect": "Prefect answers",
-    "loop": "Prefect is made to follow, and what is due is done",
-    "disk": "There is room on the disk",
-    SERVICES: "Services are there",
+    "loop": "The background loop is running",
+    "disk": "The disk has free space",
+    SERVICES: "The background services are running",
 }
 """What each check sees to."""
 

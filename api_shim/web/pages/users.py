@@ -77,7 +77,7 @@ async def add(here: Here, form: Posted) -> Response:
         added = await here.use.accounts.add(here.actor, USER, body)
     except GateError as error:
         return await _list(here, error, form)
-    return await here.go(_at(added.thing.id), "The user is made. They can do nothing and sign in with nothing yet.")
+    return await here.go(_at(added.thing.id), "The user was added. They have no permissions and no way to sign in yet.")
 
 
 @router.get("/{user_id}")
@@ -92,7 +92,7 @@ async def save(user_id: UUID, here: Here, form: Posted) -> Response:
         changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body, without=without)
     except GateError as error:
         return await _page(here, user_id, error, "user", form)
-    return await here.go(_at(user_id), f"The changes are saved.{told_approvals(changed.approvals)}")
+    return await here.go(_at(user_id), f"The changes were saved.{told_approvals(changed.approvals)}")
 
 
 @router.post("/{user_id}/activate")
@@ -126,7 +126,7 @@ async def set_password(user_id: UUID, here: Here, form: Posted) -> Response:
         found = await here.use.accounts.set_password(here.actor, USER, {"id": user_id}, text_of(form, "password"))
     except GateError as error:
         return await _page(here, user_id, error, "password")
-    return await here.go(_at(user_id), f"The password of {found.username} is set, and their sessions are ended.")
+    return await here.go(_at(user_id), f"The password of {found.username} was set, and their sessions were ended.")
 
 
 @router.post("/{user_id}/tokens")
@@ -171,7 +171,7 @@ async def remove(user_id: UUID, here: Here, form: Posted) -> Response:
         )
     except GateError as error:
         return await _departure(here, user_id, Action.DELETE, error, form)
-    said = f"{seen.thing.username} is removed.{_transferred(transfer)}{told_approvals(approvals)}"
+    said = f"{seen.thing.username} was removed.{_transferred(transfer)}{told_approvals(approvals)}"
     return await here.go(USERS.address, said)
 
 

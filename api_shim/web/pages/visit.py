@@ -294,7 +294,7 @@ def within(path: str) -> str:
 TITLES = {
     403: "Permission denied",
     404: "Not found",
-    409: "Not possible any more",
+    409: "No longer possible",
     429: "Too many requests",
     503: "Temporarily unavailable",
 }

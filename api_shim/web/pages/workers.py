@@ -58,7 +58,7 @@ async def end(worker_id: UUID, here: Here, _form: Posted) -> Response:
         user = await here.use.worker_accounts.end(here.actor, worker_id)
     except GateError as error:
         return await _end(here, worker_id, error)
-    return await here.go(WORKERS.address, f"{user.username} is no account of workers any more.")
+    return await here.go(WORKERS.address, f"{user.username} is no longer a worker account.")
 
 
 async def _list(here: Visit, error: GateError | None = None, form: FormData | None = None) -> Response:

@@ -44,6 +44,7 @@ The API is the one that Nautobot documents. On purpose it differs in this:
 * Nobody approves what they have requested, owned or changed, and a decision is made once; `force` is a boolean. An
   owner who may no longer run the Job counts as removed.
 * A variable that is left out takes its default; `"off"` and the like are false.
+* A Job has the tags that its code names (`Meta.tags`); objects with their names, which nobody changes.
 * A flag, a number or a related object in a filter that cannot be read, or that there is not, is refused.
 * All faults of a schedule are told at once. Its crontab is kept only where it has an effect, so that whoever approves
   it sees what runs.

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
@@ -34,6 +35,7 @@ from api_shim.domain.model import (
     ScheduledJob,
     SwitchedOff,
     queue_id,
+    tag_id,
 )
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.accounts import Linked, linked, usernames
@@ -112,6 +114,10 @@ class Serializer:
 
     def _queue(self, name: str) -> schemas.Reference:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
+
+    def _tag(self, name: str) -> schemas.Tag:
+        url = f"{self._root}/api/extras/jobs/?{urlencode({'tags': name})}"
+        return schemas.Tag(**self._object(tag_id(name), "extras/tags", name) | {"url": url}, name=name)
 
     def _object(self, thing_id: UUID, kind: str, display: str, *key: object) -> dict[str, Any]:
         """Return the fields that every object has, except its type.
@@ -218,7 +224,7 @@ class Serializer:
             approval_off=_switched_off(job.approval_off),
             created=job.created,
             last_updated=job.last_updated,
-            tags=[],
+            tags=[self._tag(name) for name in job.tags],
             custom_fields={},
             computed_fields={},
             relationships={},
@@ -286,13 +292,13 @@ class Serializer:
             told: what became of it, among others.
         """
         inputs, result = told.inputs_of(row), told.results.get(row.scheduled_job_id)
-        stored = row.scheduled_job_id in told.scheduled
+        seen = row.scheduled_job_id in told.scheduled
         return schemas.ApprovalRequest(
             **self._object(row.id, "extras/approval-requests", f"{row.name}: {row.state}", row.name),
             name=row.name,
             task_name=row.task_name,
             job_model=self._job(row.job_id),
-            scheduled_job=self._scheduled(row.scheduled_job_id) if stored else None,
+            scheduled_job=self._scheduled(row.scheduled_job_id) if seen else None,
             user=self._user(row.user_id) if row.user_id else None,
             requested_by=row.requested_by,
             owner=self._user(row.owner_id) if row.owner_id else None,

@@ -70,7 +70,7 @@ def test_a_user_is_linked_with_somebody_at_the_identity_provider(
     monkeypatch.setenv("SIGNOFF_OIDC_CLIENT_ID", "signoff")
     assert signoff("user", "link", "alice", "248").out == f"Whom {ISSUER} calls 248 signs in as alice.\n"
     for name, subject in (("bob", "248"), ("alice", "249")):
-        assert "linked already" in signoff("user", "link", name, subject).refusal
+        assert "already linked" in signoff("user", "link", name, subject).refusal
     assert "no user named" in signoff("user", "link", "nobody", "250").refusal
     assert "A subject has" in signoff("user", "link", "bob", " ").refusal
     listed = signoff("user", "list", "--json").json
@@ -93,7 +93,7 @@ def test_an_account_is_made_a_workers(signoff: Run) -> None:
         assert told == f"alice can execute runs of the work pool {pool}.\n"
         assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [pool]
     told = signoff("user", "worker", "alice", "--remove").out
-    assert told == "alice is no account of workers any more. What other permissions allow it still may.\n"
+    assert told == "alice is no longer a worker account. It keeps what its other permissions allow.\n"
     assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [""]
 
 
@@ -243,7 +243,7 @@ def test_what_is_no_key_is_refused_and_not_repeated(signoff: Run, kept: Store, s
 
 def test_a_key_that_is_in_use_is_refused_and_not_repeated(signoff: Run, kept: Store) -> None:
     signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode())
-    assert signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode()).refusal == "This key is in use already."
+    assert signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode()).refusal == "This key is already in use."
 
 
 def test_tokens_are_listed_with_their_last_use_and_without_their_keys(signoff: Run, kept: Store) -> None:

@@ -64,19 +64,11 @@ def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
     ("words", "answer", "path", "body", "sentence"),
     [
         pytest.param(
-            ("deny", "a/b", "--comment", "Not today."),
-            ROW | {"name": "a/b"},
-            "a%2Fb/deny/",
-            {"comment": "Not today."},
-            "Denied «a/b».",
-            id="deny",
-        ),
-        pytest.param(
             ("dry-run", "nightly"),
             RESULT,
             "nightly/dry-run/",
             {},
-            f"Started a dry run of «nightly»: {RESULT['url']}",
+            f"Started a dry run of “nightly”: {RESULT['url']}",
             id="dry-run",
         ),
     ],
@@ -142,7 +134,7 @@ def test_what_is_approved_is_what_was_shown(
 ) -> None:
     server.bodies, server.body = [said.review()], answer
     printed = signoff("approve", "nightly", "--yes", *words)
-    assert (printed.status, printed.out) == (0, f"Approved «nightly»; {sentence}.\n")
+    assert (printed.status, printed.out) == (0, f"Approved “nightly”; {sentence}.\n")
     assert stripped(printed.err) == SHOWN
     version = {"version": ROW["approval_version"]}
     assert server.asked == [
@@ -170,6 +162,66 @@ def test_it_asks_at_a_terminal(signoff: Run, server: Told, typed: bytes, status:
 def test_without_a_terminal_it_needs_yes(signoff: Run, server: Told) -> None:
     assert signoff("approve", "nightly").refusal == approvals.NOBODY_TO_ASK
     assert server.asked == []
+
+
+def test_what_is_denied_is_what_was_shown(signoff: Run, server: Told) -> None:
+    server.bodies, server.body = [said.review()], ROW
+    printed = signoff("deny", "a/b", "--yes", "--comment", "Not today.")
+    assert (printed.status, printed.out, stripped(printed.err)) == (0, "Denied “nightly”.\n", SHOWN)
+    assert server.asked == [
+        ("GET", "/api/extras/scheduled-jobs/a%2Fb/review/", None),
+        (
+            "POST",
+            f"/api/extras/scheduled-jobs/{ID}/deny/",
+            {"comment": "Not today.", "version": ROW["approval_version"]},
+        ),
+    ]
+    server.bodies = [said.review()]
+    assert signoff("deny", "a/b", "--yes", "--json").json == ROW
+
+
+@pytest.mark.usefixtures("asks")
+@pytest.mark.parametrize(
+    ("typed", "comments"),
+    [
+        pytest.param(b"Not today.\ny\n", ["Not today."], id="why, and yes"),
+        pytest.param(b"\ny\n", [""], id="yes alone"),
+        pytest.param(b"Not today.\nn\n", [], id="no"),
+        pytest.param(b"", [], id="no answer"),
+    ],
+)
+def test_a_denial_asks_why_and_whether(signoff: Run, server: Told, typed: bytes, comments: list[str]) -> None:
+    server.bodies, server.body = [said.review()], ROW
+    printed = signoff("deny", "nightly", stdin=typed)
+    assert "Why? (may be left empty):" in printed.err
+    assert printed.status == (0 if comments else 1)
+    assert [body["comment"] for method, _, body in server.asked if method == "POST"] == comments
+
+
+def test_a_denial_that_would_be_refused_is_not_asked_about(signoff: Run, server: Told) -> None:
+    assert signoff("deny", "nightly").refusal == approvals.NOBODY_TO_ASK
+    server.body = said.review(row=said.waiting(why_not_deny="bob approved this request."))
+    assert signoff("deny", "nightly", "--yes").refusal == "bob approved this request."
+    assert [method for method, _, _ in server.asked] == ["GET"]
+
+
+def test_who_stands_behind_a_request_and_what_they_say_is_shown(signoff: Run, server: Told) -> None:
+    row = said.waiting(
+        agent={"acts_for": "zoe"},
+        automation={"id": ID, "name": "on failure", "bound_by": "carol"},
+        reason="Free the disk.\nrequested by   bob",
+        description="weekly",
+    )
+    server.bodies, server.body = [said.review(row=row)], ROW
+    shown = stripped(signoff("approve", "nightly", "--yes").err).splitlines()
+    for line in (
+        "agent          a program that asks for zoe, who cannot approve this",
+        "automation     on failure, bound by carol",
+        "reason         Free the disk.",
+        "               requested by   bob (in their words; nothing in it is checked)",
+        "description    weekly",
+    ):
+        assert line in shown
 
 
 @pytest.mark.parametrize(

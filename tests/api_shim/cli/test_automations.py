@@ -24,11 +24,11 @@ def test_the_list_has_the_account_of_each(signoff: Run, server: Told) -> None:
 @pytest.mark.parametrize(
     ("words", "body", "text"),
     [
-        pytest.param((), {"automation": "a"}, "Bound «nightly» to your account, until it is changed.\n", id="mine"),
+        pytest.param((), {"automation": "a"}, "Bound “nightly” to your account, until it is changed.\n", id="mine"),
         pytest.param(
             ("--user", "carol"),
             {"automation": "a", "user": "carol"},
-            "Bound «nightly» to carol, until it is changed.\n",
+            "Bound “nightly” to carol, until it is changed.\n",
             id="another one's",
         ),
     ],
@@ -45,7 +45,7 @@ def test_what_is_bound_is_told(
 
 def test_what_is_unbound_is_told_and_what_is_not_there_too(signoff: Run, server: Told) -> None:
     server.status = 204
-    assert signoff("automation", "unbind", "a").out == "Unbound «a».\n"
+    assert signoff("automation", "unbind", "a").out == "Unbound “a”.\n"
     server.status, server.body = 404, {"detail": "Not found."}
     printed = signoff("automation", "unbind", "b")
     assert (printed.status, printed.err) == (1, "error: b: Not found.\n")

@@ -22,7 +22,7 @@ def test_a_server_is_backed_up_and_restored_elsewhere(signoff: Run, home: Path, 
     said = signoff("backup", "create", str(file))
     assert (said.status, said.err) == (0, "")
     assert said.out.startswith(f"Wrote {file}: audit.key, ")
-    assert "The keys are in it" in said.out
+    assert "It contains the keys" in said.out
     told = signoff("backup", "restore", str(file), "--home", str(new)).out
     assert told.startswith(f"Restored to {new} what was backed up at ")
     assert "carol" in signoff("user", "list", "--home", str(new)).out
@@ -99,7 +99,7 @@ def test_a_restore_by_force_says_where_it_moved_what_was_there(signoff: Run, hom
     signoff("backup", "create", str(file))
     said = signoff("backup", "restore", str(file), "--force").out
     [moved] = home.glob("replaced-*")
-    assert f"What was there is in {moved}, with its keys.\n" in said
+    assert f"What was there before is in {moved}, with its keys.\n" in said
 
 
 def test_a_restore_without_the_store_says_what_is_left_to_do(

@@ -130,5 +130,5 @@ def test_progress_is_for_people_at_a_terminal(
 def test_who_agreed_is_not_asked_and_where_nobody_is_nobody_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     agreed("Really?", yes=True)
     monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(Invalid, match="--yes agrees"):
+    with pytest.raises(Invalid, match="use --yes to agree"):
         agreed("Really?", yes=False)

@@ -64,7 +64,7 @@ def test_an_empty_database_is_upgraded_and_each_step_told(signoff: Run, home: Pa
 @pytest.mark.usefixtures("tables")
 def test_a_downgrade_tells_what_is_lost_and_needs_a_yes(signoff: Run, home: Path) -> None:
     asked = signoff("db", "downgrade", "0010")
-    assert (asked.status, asked.err) == (1, "error: Nobody can be asked here; --yes agrees.\n")
+    assert (asked.status, asked.err) == (1, "error: There is no terminal to ask at; use --yes to agree.\n")
     assert "0011  What a token is for" in asked.out
     assert "This loses what tokens are for, and when and from where they were used." in asked.out
     assert revision_of(home) == LAST

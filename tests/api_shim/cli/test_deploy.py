@@ -157,7 +157,7 @@ def test_systemd_takes_the_units(signoff: Run, part: Role, prefect: tuple[str, .
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        pytest.param({}, "Say with --origin which origin", id="no origin"),
+        pytest.param({}, "Use --origin to say which origin", id="no origin"),
         pytest.param({"--origin": "nowhere"}, "'nowhere' is not like https://", id="what is none"),
         pytest.param(
             {"--origin": ORIGIN, "--prefect-url": "http://prefect.example.com/api"},

@@ -44,7 +44,7 @@ def test_the_lists_say_for_what_each_is(signoff: Run, server: Told) -> None:
                 "button_class": "default",
                 "confirmation": False,
             },
-            "Added the button «inspect».\n",
+            "Added the button “inspect”.\n",
             id="a button",
         ),
         pytest.param(
@@ -58,7 +58,7 @@ def test_the_lists_say_for_what_each_is(signoff: Run, server: Told) -> None:
                 "type_update": False,
                 "type_delete": True,
             },
-            "Added the hook «watch».\n",
+            "Added the hook “watch”.\n",
             id="a hook",
         ),
     ],

@@ -25,6 +25,8 @@ def test_jobs_are_listed_with_what_matters_by_a_server_as_a_user(signoff: Run, s
     ]
     assert server.asked == [("GET", "/api/extras/jobs/?limit=200&q=back&enabled=true", None)]
     assert server.tokens == [f"Token {TOKEN}"]
+    signoff("job", "list", "--tag", "nightly", "--tag", "a b")
+    assert server.asked[1:] == [("GET", "/api/extras/jobs/?limit=200&tags=nightly&tags=a+b", None)]
     assert signoff("job", "list", "--json").json[0]["job_class_name"] == JOB["job_class_name"]
 
 

@@ -117,7 +117,7 @@ def test_one_that_has_ended_is_not_sent(signoff: Run, server: Told, browser: Bro
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(204, "Signed out.\n"), (404, "Signed out; the token had ended already.\n")]
+    ("status", "said"), [(204, "Signed out.\n"), (404, "Signed out; the token had already expired.\n")]
 )
 def test_who_signs_out_has_their_token_revoked_and_forgotten(
     signoff: Run, server: Told, browser: Browser, status: int, said: str
@@ -145,9 +145,9 @@ def test_a_token_that_could_not_be_revoked_is_kept_until_it_is(signoff: Run, ser
 
 
 def test_a_server_that_refuses_is_one_sentence(signoff: Run, server: Told, browser: Browser) -> None:
-    server.status, server.body = 403, {"detail": "This sign-in is not good any more."}
+    server.status, server.body = 403, {"detail": "This sign-in is no longer valid."}
     printed = signoff("login")
-    assert (printed.status, printed.err.splitlines()[-1]) == (1, "error: This sign-in is not good any more.")
+    assert (printed.status, printed.err.splitlines()[-1]) == (1, "error: This sign-in is no longer valid.")
     server.status, server.body = 200, {"hello": "world"}
     assert "is not signoff" in signoff("login").err
     assert not logins_file().exists()
@@ -159,7 +159,7 @@ def test_a_browser_that_brings_nothing_is_not_waited_for_for_ever(
     # The command has the name of its module.
     monkeypatch.setattr(import_module("api_shim.cli.login"), "PATIENCE", 0)
     printed = signoff("login", "--no-browser")
-    assert "The browser has not brought an answer." in printed.err
+    assert "The browser did not bring an answer." in printed.err
     assert f"{server.url}/signoff/sign-in/command-line?port=" in printed.err
 
 
@@ -172,8 +172,8 @@ def test_nothing_is_sent_where_others_can_read_it(signoff: Run, server: Told) ->
     ("content", "mode", "said"),
     [
         pytest.param("{}", 0o644, "is open to other users; close it with chmod 600", id="others can read it"),
-        pytest.param("[]", 0o600, "is not what signoff login has written", id="something else"),
-        pytest.param(json.dumps({"x": {"key": KEY}}), 0o600, "is not what signoff login", id="half of it"),
+        pytest.param("[]", 0o600, "was not written by signoff login", id="something else"),
+        pytest.param(json.dumps({"x": {"key": KEY}}), 0o600, "was not written by", id="half of it"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(

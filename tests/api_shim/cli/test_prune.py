@@ -31,5 +31,5 @@ def test_what_would_go_is_counted_and_goes_with_a_yes(signoff: Run, home: Path) 
 
 @pytest.mark.parametrize("age", ["0d", "23h", "90", "ninety days", "-1d", ""])
 def test_what_is_no_age_removes_nothing(signoff: Run, home: Path, age: str) -> None:
-    assert "is no duration of at least a day" in signoff("prune", f"--older-than={age}", "--yes").refusal
+    assert "is not a duration of at least a day" in signoff("prune", f"--older-than={age}", "--yes").refusal
     assert not home.exists()

@@ -20,8 +20,8 @@ from tests.live import PATIENCE, environment
 
 EVERY_COMMAND = [
     ("queue",),
-    ("approve", "nightly", "--yes"),
-    *((verb, "nightly") for verb in ("deny", "dry-run")),
+    *((verb, "nightly", "--yes") for verb in ("approve", "deny")),
+    ("dry-run", "nightly"),
     ("run", "Back up"),
     ("run", "Back up", "--at", "2030-01-01T02:00", "--name", "once"),
     ("schedule", "list"),
@@ -198,7 +198,7 @@ def test_nothing_is_printed_that_a_terminal_would_obey(signoff: Run, server: Tol
 
 def test_each_is_deleted_and_told(signoff: Run, server: Told) -> None:
     printed = signoff("schedule", "delete", "a/b", "c")
-    assert (printed.status, printed.out, printed.err) == (0, "Deleted «a/b».\nDeleted «c».\n", "")
+    assert (printed.status, printed.out, printed.err) == (0, "Deleted “a/b”.\nDeleted “c”.\n", "")
     base = "/api/extras/scheduled-jobs"
     assert server.asked == [("DELETE", f"{base}/a%2Fb/", None), ("DELETE", f"{base}/c/", None)]
 

@@ -61,7 +61,7 @@ def test_one_is_shown_line_by_line(signoff: Run, server: Told) -> None:
 def test_a_change_is_sent(signoff: Run, server: Told, words: tuple[str, ...], body: dict[str, Any]) -> None:
     server.body = ROW
     printed = signoff("schedule", "change", "nightly", *words)
-    assert (printed.status, printed.out) == (0, f"Changed «nightly»: {WHEN}; it runs on its schedule.\n")
+    assert (printed.status, printed.out) == (0, f"Changed “nightly”: {WHEN}; it runs on its schedule.\n")
     assert server.asked == [("PATCH", PATH, body)]
 
 
@@ -75,7 +75,7 @@ def test_inputs_that_are_not_typed_stay(signoff: Run, server: Told) -> None:
 def test_a_change_that_asks_again_says_so(signoff: Run, server: Told) -> None:
     server.body = said.scheduled(approval_state="pending", approval_note="The schedule changed.")
     printed = signoff("schedule", "change", "nightly", "--cron", "0 3 * * *")
-    assert printed.out == "Changed «nightly»; it waits for approval. The schedule changed.\n"
+    assert printed.out == "Changed “nightly”; it waits for approval. The schedule changed.\n"
 
 
 def test_a_change_of_nothing_is_a_wrong_call(signoff: Run, server: Told) -> None:
@@ -86,17 +86,17 @@ def test_a_change_of_nothing_is_a_wrong_call(signoff: Run, server: Told) -> None
 @pytest.mark.parametrize(
     ("words", "asked", "text"),
     [
-        (("enable", "nightly"), ("PATCH", PATH, {"enabled": True}), f"Changed «nightly»: {WHEN}"),
-        (("disable", "nightly"), ("PATCH", PATH, {"enabled": False}), "Disabled «nightly»."),
+        (("enable", "nightly"), ("PATCH", PATH, {"enabled": True}), f"Changed “nightly”: {WHEN}"),
+        (("disable", "nightly"), ("PATCH", PATH, {"enabled": False}), "Disabled “nightly”."),
         (
             ("take-over", "nightly"),
             ("POST", f"{PATH}assume-ownership/", {}),
-            "You are now the owner of «nightly»; it runs as you.",
+            "You are now the owner of “nightly”; it runs as you.",
         ),
         (
             ("transfer", "nightly", "bob"),
             ("POST", f"{PATH}transfer/", {"user": "bob"}),
-            "Transferred «nightly» to bob.",
+            "Transferred “nightly” to bob.",
         ),
     ],
     ids=["enable", "disable", "take over", "transfer"],
@@ -117,7 +117,7 @@ def test_what_may_be_done_by_whom_is_a_table(signoff: Run, server: Told) -> None
     printed = signoff("schedule", "explain", "nightly", "--user", "alice")
     assert cells(printed.out) == [
         ["what", "alice may", "who may"],
-        ["approve", "It is yours.", "others, whom you may not see"],
+        ["approve", "It is yours.", "others whom you may not see"],
         ["dry run", "yes", "alice"],
         ["Next run: 2100-01-31 18:00:00 UTC"],
     ]

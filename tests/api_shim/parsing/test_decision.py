@@ -14,7 +14,7 @@ from approval_gate.errors import Invalid
 NOT_A_FLAG = "Must be true or false."
 NOT_A_STRING = "Not a valid string."
 TOO_LONG = "Ensure this field has no more than 2000 characters."
-DIFFERENTLY = "It is given more than once, and differently."
+DIFFERENTLY = "It is given more than once, with different values."
 
 TRUE = ["true", "True", "TRUE", "1", "yes", "Yes", "on", "ON", " true ", "\tyes\n"]
 FALSE = ["false", "False", "FALSE", "0", "no", "No", "off", "OFF", "", " ", " false "]

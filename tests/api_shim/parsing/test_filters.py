@@ -57,6 +57,16 @@ def test_a_parameter_is_read(parameter: str, values: list[str], asked: Condition
     assert read_conditions(SCHEDULED, {parameter: values}) == (asked,)
 
 
+def test_several_tags_must_all_be_there() -> None:
+    read = read_conditions(ObjectType.JOB, {"tags": ["a", "b", ""], "tags__n": ["c", str(SOME_ID)]})
+    assert read == (
+        condition(("tags__name", Op.IN, ("a",))),
+        condition(("tags__name", Op.IN, ("b",))),
+        condition(("tags__name", Op.IN, ("c",)), negated=True),
+        condition(("tags", Op.IN, (SOME_ID,)), negated=True),
+    )
+
+
 def test_an_empty_value_asks_nothing() -> None:
     query = {"name": [""], "last_run_at__isnull": [""], "interval": ["", "daily"], "total_run_count__gte": [""]}
     assert read_conditions(SCHEDULED, query) == (condition(("interval", Op.IN, ("daily",))),)

@@ -19,8 +19,8 @@ from tests.strategies import crontabs, fires
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FIXED = "This field cannot be changed."
-OWNER = "The owner is changed by assuming ownership, or by a transfer."
-ONCE_OR_AGAIN = "What runs once cannot be made to run again and again, nor the other way round; request another one."
+OWNER = "To change the owner, assume ownership or transfer the scheduled job."
+ONCE_OR_AGAIN = "What runs once cannot become recurring, nor the other way round; make a new request."
 NO_NAME = "Please provide a name for the job schedule."
 BAD_START = "Please enter a valid date and time greater than or equal to the current date and time."
 UNREADABLE = (
@@ -67,7 +67,7 @@ def refused(body: Any, row: ScheduledJob = LATE) -> Any:
         pytest.param({"interval": None}, {"interval": [NULL]}, id="to null"),
         pytest.param({"interval": "daily", "crontab": "0 1 * * *"}, {"crontab": [ONLY_CUSTOM]}, id="and a crontab"),
         pytest.param(
-            {"kwargs": {}}, {"kwargs": ["The inputs are changed as `data`."]}, id="the inputs by another name"
+            {"kwargs": {}}, {"kwargs": ["To change the inputs, send them as `data`."]}, id="the inputs by another name"
         ),
         *(
             pytest.param({field: "x"}, {field: [FIXED]}, id=f"{field}, which is not a person's to change")

@@ -10,7 +10,7 @@ from api_shim.parsing.decision import read_decision
 from api_shim.parsing.seen import HEADER, NO_ETAG, etag_of, read_seen
 from approval_gate.errors import Invalid
 
-TWICE = {"version": ["It is given more than once, and differently."]}
+TWICE = {"version": ["It is given more than once, with different values."]}
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,7 @@ def test_everything_but_the_names_can_be_written_anew(door: Door) -> None:
             name=spec.name,
             entrypoint="flows.prefect_flow.a-B",
             queue="bulk",
+            tags=("nightly", "a & b"),
             parameters={"other": 1},
             parameter_schema={"type": "object", "properties": {"other": {"type": "integer", "title": "other"}}},
             schedule=ScheduleSpec(slug=slug, cron=CronSpec(cron="5 4 * * 1", timezone="UTC"), active=False),
@@ -413,14 +414,14 @@ def test_a_run_on_a_queue_of_another_pool_stands_there_and_is_one(real: Door) ->
         assert await engine.has_pool(pool)
         await engine.prepare(["gpu"], pool)
         assert {"gpu"} <= (await engine.queue_polls(pool)).keys()
-        deployment_id = await made(engine)
-        asked = a_run(queue="gpu", pool=pool)
+        deployment_id = await made(engine, base(tags=("nightly",)))
+        asked = a_run(queue="gpu", pool=pool, tags=("mine",))
         run = await engine.create_run(deployment_id, asked)
         assert (run.pool, run.deployment_id, run.state_type) == (pool, deployment_id, "PAUSED")
         assert (await engine.create_run(deployment_id, asked)).id == run.id == await engine.find_run(asked.key)
         found = await engine.show(run.id)
         assert found is not None
-        assert found["work_queue_name"] == "gpu"
+        assert (found["work_queue_name"], found["tags"]) == ("gpu", [TAG, "mine", "nightly"])
 
     real.run(test)
 

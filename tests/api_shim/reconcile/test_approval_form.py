@@ -104,6 +104,10 @@ def test_what_is_asked_stands_in_the_run_too() -> None:
     assert asked.name == waiting_name(ROW) == "nightly (waiting for approval)"
     assert asked.message == "Waits for approval; requested by alice."
     assert asked.parameters == INPUTS
+    tagged = build_approval_form(
+        replace(ROW, run_tags=("mine", "a")), replace(JOB, tags=("a", "b")), "alice", "alice", NOW
+    )
+    assert tagged.tags == ("mine", "a", "b")
 
 
 def test_the_log_of_a_run_tells_where_it_is_decided_about_and_nobodys_name() -> None:

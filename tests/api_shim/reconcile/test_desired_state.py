@@ -37,6 +37,7 @@ def test_a_deployment_looks_as_the_store_says() -> None:
         job_class_name="Greet",
         parameter_schema={"type": "object"},
         job_variables={"image": "jobs:1"},
+        tags=("nightly",),
     )
     row = make_scheduled(job, None, name="50% <done>", inputs=INPUTS, queue="bulk")
     spec = own_deployment(row, job, NOW, {})
@@ -46,6 +47,7 @@ def test_a_deployment_looks_as_the_store_says() -> None:
     assert spec.schedule == ScheduleSpec(slug=str(row.id), cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
     assert base_deployment(job, {}).schedule is None
     assert spec.job_variables == base_deployment(job, {}).job_variables == {"image": "jobs:1"}
+    assert spec.tags == base_deployment(job, {}).tags == ("nightly",)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which queues are served: as fresh as it is told, and unknown is not «none»."""
+"""Which queues are served: as fresh as it is told, and unknown is not “none”."""
 
 from __future__ import annotations
 

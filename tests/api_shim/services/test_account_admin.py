@@ -137,7 +137,7 @@ def test_a_key_is_one_users_alone(admin: Admin, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.DEBUG), pytest.raises(Conflict) as refused:
         admin.add_token("bob", NOW, key=KEY)
     told = f"{refused.value!r} {caplog.text} {refused.value.__cause__!r}"
-    assert str(refused.value) == "This key is in use already."
+    assert str(refused.value) == "This key is already in use."
     assert KEY not in told
     assert signed_in(admin, KEY).username == "alice"
 

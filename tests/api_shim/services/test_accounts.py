@@ -710,7 +710,7 @@ def test_of_two_who_take_a_name_at_once_one_is_told_that_it_is_taken(place: Plac
     told = {
         USER: {"username": ["A user with this name already exists."]},
         GROUP: {"name": ["A group with this name already exists."]},
-        TOKEN: {"key": ["This key is in use already."]},
+        TOKEN: {"key": ["This key is already in use."]},
         PERMISSION: {"name": ["A permission with this name already exists."]},
     }
     assert told[kind] in answers

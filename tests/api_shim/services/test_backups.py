@@ -265,7 +265,9 @@ ESCAPES = ("../escaped", "/tmp/escaped-signoff", "prefect/../../escaped", "other
     ("change", "said"),
     [
         *(
-            pytest.param(lambda _, name=name: [manifest([part(name)]), entry(name)], "belongs to none", id=name)
+            pytest.param(
+                lambda _, name=name: [manifest([part(name)]), entry(name)], "does not belong in a backup", id=name
+            )
             for name in ESCAPES
         ),
         pytest.param(
@@ -321,6 +323,6 @@ def test_a_file_that_is_none_is_refused_in_a_sentence(
     file = tmp_path / "backup"
     backed_up(settings, file)
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(GateError, match="no backup, or not whole"):
+    with pytest.raises(GateError, match="not a backup, or is incomplete"):
         restored(file, tmp_path / "new")
     assert [*(tmp_path / "new").iterdir()] == []

@@ -141,19 +141,22 @@ def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: JobCatalogue, 
         pytest.param({"image": "jobs:1"}, {"image": "jobs:2"}, 1, id="others"),
         pytest.param({"image": "jobs:1"}, {}, 1, id="they go"),
         pytest.param({"image": "jobs:1"}, {"image": "jobs:1"}, 0, id="the same, though the description differs"),
+        pytest.param(("nightly",), ("nightly", "network"), 1, id="other tags"),
     ],
 )
-def test_deployments_are_written_anew_when_job_variables_change(
-    few: JobCatalogue, sqlite_store: Store, before: dict[str, Any], after: dict[str, Any], written: int
+def test_deployments_are_written_anew_when_what_they_have_of_the_job_changes(
+    few: JobCatalogue, sqlite_store: Store, before: Any, after: Any, written: int
 ) -> None:
-    (job,) = recorded(few, definition(job_variables=before)).values()
+    field = "job_variables" if isinstance(before, dict) else "tags"
+    (job,) = recorded(few, definition(**{field: before})).values()
     recurring, disabled, once = (
         make_scheduled(job, None, **to) for to in ({}, {"enabled": False}, {"interval": Interval.FUTURE})
     )
     with sqlite_store.transaction() as tx:
         for row in (recurring, disabled, once):
             tx.add(row)
-    recorded(few, definition(job_variables=after, description="New."))
+    (now,) = recorded(few, definition(**{field: after}, description="New.")).values()
+    assert getattr(now, field) == after
     with sqlite_store.transaction(write=False) as tx:
         versions = {row.id: row.version for row in tx.all(ScheduledJob)}
     grown = [versions[row.id] - row.version for row in (recurring, disabled, once)]

@@ -154,7 +154,7 @@ def test_prefect_is_away_while_a_look_at_it_hangs(server: Server, clock: Clock) 
 
 def test_a_loop_that_hangs_is_told(server: Server, clock: Clock) -> None:
     clock.now += STUCK_AFTER
-    assert server.checks() == WELL | {"loop": "The loop does not go on."}
+    assert server.checks() == WELL | {"loop": "The background loop has stopped."}
     server.ticked = clock.now
     clock.now += KEPT
     assert server.checks() == WELL
@@ -167,7 +167,7 @@ def test_a_disk_that_is_nearly_full_or_gone_is_told(server: Server) -> None:
     server.free = ENOUGH_DISK - 1
     assert server.checks() == WELL | {"disk": "The disk is full, or nearly so."}
     server.readiness = server.with_disk(unplugged)
-    assert server.checks() == WELL | {"disk": "The folder of the data cannot be reached."}
+    assert server.checks() == WELL | {"disk": "The data folder cannot be reached."}
 
 
 def test_who_asks_again_at_once_is_answered_the_same(server: Server, clock: Clock) -> None:

@@ -102,7 +102,7 @@ def test_what_is_under_way_stays_and_with_it_all_others(plants: Plants) -> None:
     with pytest.raises(Conflict) as refused:
         delete(plant, over.id, under_way.id)
     assert refused.value.detail == {str(under_way.id): [UNDER_WAY]}
-    with pytest.raises(Conflict, match="not over"):
+    with pytest.raises(Conflict, match="not ended"):
         asyncio.run(results(plant).delete(plant.actor, under_way.id))
     assert {result.id for result in plant.all(JobResult)} == {over.id, under_way.id}
 

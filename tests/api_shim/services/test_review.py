@@ -205,6 +205,17 @@ def test_dry_runs_are_told_with_how_they_went_and_what_they_were_given(scene: Sc
     assert [(each.by, each.result, each.outdated) for each in unseen] == [("root", None, False)] * 2
 
 
+def test_the_run_that_has_requested_it_is_named_to_who_may_view_its_result(scene: Scene) -> None:
+    run = make_result(scene.job, scene.alice)
+    scene.add(run)
+    with scene.store.transaction() as tx:
+        tx.change(scene.row, requested_from=run.id)
+    assert [scene.seen(who).origin for who in (ROOT, who_sees())] == [run.id, None]
+    with scene.store.transaction() as tx:
+        tx.remove(run)
+    assert scene.seen().origin is None
+
+
 def test_what_has_happened_is_told_in_order_but_for_its_runs(scene: Scene) -> None:
     for act in (EventType.REQUESTED, EventType.ADMITTED, EventType.CHANGED):
         scene.remember(act)

@@ -425,8 +425,8 @@ def test_of_one_person_only_so_many_requests_wait(plants: Plants) -> None:
     with pytest.raises(Conflict) as caught:
         ask(plant)
     assert str(caught.value) == (
-        "2 of your requests wait for approval, and no more may: have some of them decided, or delete those that you do "
-        "not need."
+        "2 of your requests are waiting for approval, and no more are allowed: have some of them decided, or "
+        "delete those that you do not need."
     )
     assert ask(plant, data={**INPUTS, "dryrun": True}).job_result, "it waits for nobody"
     asyncio.run(plant.schedules.delete(plant.actor, plant.all(ScheduledJob)[0].id))

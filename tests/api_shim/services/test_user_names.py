@@ -102,8 +102,8 @@ TAKEN = (Invalid, {"username": ["A user with this name already exists."]})
 
 def kept(until: datetime) -> tuple[type[GateError], Any]:
     sentence = (
-        f"Another account had this name until {until:%Y-%m-%d}. It is not given again before {until + KEPT:%Y-%m-%d}, "
-        "unless a superuser says so with `reuse_name` (`--reuse-name`)."
+        f"Another account had this name until {until:%Y-%m-%d}. It cannot be used again before "
+        f"{until + KEPT:%Y-%m-%d}, unless a superuser allows it with `reuse_name` (`--reuse-name`)."
     )
     return Invalid, {"username": [sentence]}
 

@@ -104,7 +104,7 @@ def _inactive(world: World) -> None:
     [
         pytest.param("nobody", None, NotFound, "named 'nobody'", id="a user who is not there"),
         pytest.param("alice", "nobody", NotFound, "named 'nobody'", id="an heir who is not there"),
-        pytest.param("alice", "alice", Invalid, "Somebody else", id="their own heir"),
+        pytest.param("alice", "alice", Invalid, "somebody else", id="their own heir"),
         pytest.param("alice", "bob", Conflict, "bob has been deactivated", id="an heir who cannot sign in"),
     ],
 )

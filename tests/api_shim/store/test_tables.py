@@ -101,6 +101,7 @@ def full() -> list[Any]:
         time_limit=1e7,
         approval_expires=604800.5,
         job_queues=("a", NASTY),
+        tags=("a", NASTY),
         job_variables=JSON,
         declared=JSON,
         overridden=("description",),
@@ -217,6 +218,8 @@ def full() -> list[Any]:
         refresh_token=NASTY,
         renew_by=EXACT,
         renewing=EXACT,
+        used_from="192.0.2.7",
+        browser="Firefox on Linux",
     )
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [

@@ -131,5 +131,5 @@ def test_what_run_returned_is_waited_for() -> None:
 
 def test_a_request_that_waits_for_approval_has_no_run_to_wait_for() -> None:
     held = schemas.Accepted.model_validate(said.accepted(said.scheduled("nightly")))
-    with pytest.raises(Conflict, match="«nightly» waits for approval, so there is no run yet to wait for"):
+    with pytest.raises(Conflict, match="“nightly” waits for approval, so there is no run yet to wait for"):
         next(wait(held))

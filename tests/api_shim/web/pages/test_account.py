@@ -123,8 +123,8 @@ def test_whoever_revokes_a_token_is_told_what_ends_with_it(visitors: Visitors) -
     first, made = tokens_of(visitors, "alice")
     assert made.made_with_id == first.id
     asked = text_in(visitors.sees(f"{HOME}/tokens/{first.id}/revoke", "alice"))
-    assert "1 other token ends with it" in asked
-    assert "you are signed out" in asked
+    assert "1 other token will end too" in asked
+    assert "you will be signed out" in asked
     assert len(tokens_of(visitors, "alice")) == 2
     assert visitors.sends(f"{HOME}/tokens/{first.id}/revoke", "alice").headers["location"] == HOME
     assert tokens_of(visitors, "alice") == []
@@ -167,5 +167,5 @@ def test_what_cannot_be_done_is_not_offered(visitors: Visitors) -> None:
     shown = {who: text_in(visitors.sees(HOME, who)) for who in ("alice", typing, reading)}
     assert [NOT_BY_PASSWORD in shown["alice"], "Change Password" in shown[typing]] == [True, True]
     assert NO_PERMISSION in shown[reading]
-    assert ["Make a token" in shown[who] for who in ("alice", reading)] == [True, False]
+    assert ["Create a token" in shown[who] for who in ("alice", reading)] == [True, False]
     assert "bob" not in shown["alice"]

@@ -238,7 +238,7 @@ def test_users_are_searched_and_filtered(office: Office) -> None:
 
 def test_a_user_is_made_and_what_cannot_be_is_explained(office: Office) -> None:
     made = office.visitors.sends(USERS, username="carol")
-    assert "They can do nothing" in text_in(office.visitors.sees(made.headers["location"]))
+    assert "They have no permissions" in text_in(office.visitors.sees(made.headers["location"]))
     answer = office.visitors.sends(USERS, username="Carol", superuser="yes")
     assert answer.status_code == 400
     assert 'value="Carol"' in answer.text
@@ -250,7 +250,7 @@ def test_groups_that_are_ticked_are_added_and_others_stay(office: Office) -> Non
     one, two, three = (identity.add_group(name, NOW).id for name in ("one", "two", "three"))
     for name in ("one", "three"):
         identity.set_member(name, "subject", NOW, member=True)
-    # The page showed them in «one» alone: somebody has put them into «three» since.
+    # The page showed them in “one” alone: somebody has put them into “three” since.
     shown = {"shown.username": "subject", "shown.group": [str(one)]}
     sent = {"username": "subject", **shown, "group": [str(two)]}
     assert office.visitors.sends(at, **sent).status_code == 303
@@ -277,7 +277,7 @@ def test_where_passwords_are_switched_off_none_is_set(office: Office) -> None:
     assert "Set a password" in office.visitors.sees(at).text
     office.origin.sessions.rules = SignInRules(passwords=False)
     page = text_in(office.visitors.sees(at))
-    assert "these are switched off" in page
+    assert "because passwords are switched off" in page
     assert "Set a password" not in page
 
 
@@ -292,7 +292,7 @@ def test_a_token_that_cannot_be_made_is_explained_and_what_was_chosen_is_kept(of
 def test_an_agent_is_offered_no_password_and_gets_none(office: Office) -> None:
     at = f"{USERS}/{office.origin.identity.add_user('helper', NOW, acts_for='subject').id}"
     page = text_in(office.visitors.sees(at))
-    assert "signs in to no page" in page
+    assert "cannot sign in to the pages" in page
     assert "Set a password" not in page
     answer = office.visitors.sends(f"{at}/password", password=NEW_PASSWORD)
     assert (answer.status_code, "An agent asks for a person" in text_in(answer)) == (409, True)
@@ -341,7 +341,9 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     office.visitors.person("clerk", (USER, "view delete", None), ("extras.scheduledjob", "view", {"name": "backup"}))
     at = f"{USERS}/{subject.id}/remove"
     told = text_in(office.visitors.sees(at, "clerk"))
-    assert all(sentence in told for sentence in ("backup", "1 other scheduled job that you may not view", "1 token of"))
+    assert all(
+        sentence in told for sentence in ("backup", "1 other scheduled job that you cannot view", "1 of their tokens")
+    )
     assert "secret" not in told
     assert office.visitors.sends(at, "clerk").headers["location"] == USERS
     assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
@@ -510,9 +512,9 @@ def test_a_worker_gets_an_account_and_a_token_that_is_shown_once(office: Office)
 
 def test_an_account_of_workers_is_ended_after_a_page_that_says_what_that_does(office: Office) -> None:
     at = f"{WORKERS}/{office.ids['worker_id']}/end"
-    assert "take no runs from then on" in text_in(office.visitors.sees(at))
+    assert "will take no more runs" in text_in(office.visitors.sees(at))
     assert office.visitors.sends(at).headers["location"] == WORKERS
-    assert "is no account of workers any more." in text_in(office.visitors.sees(WORKERS))
+    assert "is no longer a worker account." in text_in(office.visitors.sees(WORKERS))
     assert {office.visitors.sees(at).status_code, office.visitors.sees(f"{WORKERS}/{uuid4()}/end").status_code} == {404}
 
 
@@ -572,7 +574,7 @@ def test_the_audit_is_verified_and_what_is_wrong_is_told(office: Office) -> None
     with office.origin.store.transaction() as tx:
         tx.change(tx.audit_head(), number=1000)
     page = office.visitors.sees(f"{AUDIT}/verify")
-    assert "The audit is not what was recorded." in text_in(page)
+    assert "The audit does not match what was recorded." in text_in(page)
 
 
 def test_the_export_is_that_of_the_command_line(office: Office) -> None:
@@ -592,7 +594,7 @@ def test_the_page_of_the_system_tells_how_it_stands_and_no_secret(office: Office
     office.system.settings = shown_settings(Settings())
     page = office.visitors.sees(SYSTEM)
     told = text_in(page)
-    assert "The database can be written yes" in told
+    assert "The database is writable yes" in told
     assert "SIGNOFF_POOL signoff environment" in told
     assert "SIGNOFF_DATABASE_URL (hidden) environment" in told
     assert "hunter2" not in page.text
@@ -601,7 +603,7 @@ def test_the_page_of_the_system_tells_how_it_stands_and_no_secret(office: Office
 
 def test_what_prefect_does_not_answer_is_not_known(office: Office) -> None:
     office.origin.engine.fail("queue_polls", times=-1)
-    assert "Prefect does not answer, so this is not known." in text_in(office.visitors.sees(SYSTEM))
+    assert "Unknown, because Prefect is not responding." in text_in(office.visitors.sees(SYSTEM))
 
 
 # As often for many as for few

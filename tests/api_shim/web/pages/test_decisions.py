@@ -21,6 +21,7 @@ from api_shim.web.pages.approval_queue import GONE
 from api_shim.web.pages.decisions import PAST_DUE_SINCE
 from approval_gate.policy import CHANGED
 from tests.api_shim.origin import Origin
+from tests.api_shim.services.test_stored_inputs import CODE, TOO_GREAT
 from tests.api_shim.web.pages.test_approval_queue import QUEUE, Desk
 from tests.conftest import Clock
 from tests.factories import NOW
@@ -76,6 +77,21 @@ def test_one_page_shows_each_request_with_its_inputs_and_what_changes(desk: Seve
     assert shown.text.count("Compared with first, approved by bob") == 2
     for each in (">second</a>", ">third</a>", "b.db", '<tr class="changed">', '<tr class="same">'):
         assert each in shown.text
+
+
+def test_each_is_shown_with_who_asks_why_and_what_would_go_wrong(desk: Several) -> None:
+    desk.job = desk.origin.job(**CODE, approval_required=True, description="Counts <things>.")
+    words = {"reason": "It is <urgent>.", "description": "For the\nweekend"}
+    rows = [
+        desk.asks("odd", inputs={"i": 50}, agent={"for": "zoe"}, **words),
+        desk.asks("plain", inputs={"i": 5}, requested_from=uuid4()),
+    ]
+    odd, plain = desk.confirms("approve", rows).text.split('<section class="card"')[1:3]
+    told = ["Its runs would fail", TOO_GREAT, "for <strong>zoe</strong>", "It is &lt;urgent&gt;.", "For the<br>weekend"]
+    assert [each for each in told if each not in odd or each in plain] == []
+    for each in (odd, plain):
+        assert "Counts &lt;things&gt;." in each
+    assert "alice, from a run</dd>" in plain
 
 
 def test_all_are_approved_with_one_comment(desk: Several) -> None:
@@ -190,7 +206,7 @@ def test_what_one_may_not_view_is_not_told_from_what_there_is_not(desk: Several)
     desk.origin.add(sees, PermissionUser(permission_id=sees.id, user_id=zoe.id))
     desk.signed_in["zoe"] = asyncio.run(desk.origin.sessions.sign_in("zoe", desk.origin.keys["zoe"], ""))
     shown = desk.confirms("approve", [row], who="zoe")
-    assert "1 request that does not exist any more" in shown.text
+    assert "1 request that no longer exists" in shown.text
     assert "hidden" not in within(shown.text)
     answer = desk.does("/decisions", "zoe", {"decision": "approve", "id": [str(row.id)]})
     assert "hidden" not in within(answer.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -88,6 +89,27 @@ def test_settings_are_saved_with_who_changed_them_and_overrides_taken_back(origi
     assert (now(origin, job).time_limit, now(origin, job).overridden) == (0.0, ())
     admin.post(address, **form(now(origin, job)))
     assert "Nothing was changed." in admin.get(address).text
+
+
+def test_jobs_are_listed_by_tags_which_everybody_sees_who_sees_the_job(origin: Origin) -> None:
+    sweep = origin.job(name="Sweep", tags=("nightly", NASTY), hidden=True)
+    origin.job(name="Rinse", tags=("nightly",))
+    origin.job(name="Other")
+    admin = Visitor(origin)
+
+    def names(query: str) -> list[str]:
+        page = admin.get(f"/signoff/jobs{query}").text
+        check_harmless(page)
+        return [name for name in ("Sweep", "Rinse", "Other") if f">{name}</a>" in page]
+
+    assert names("") == ["Rinse", "Other"]
+    assert names("?tags=nightly") == ["Sweep", "Rinse"]
+    assert names(f"?{urlencode({'tags': ['nightly', NASTY]}, doseq=True)}") == ["Sweep"]
+    assert names("?tags=nope") == names("?tags=%00") == []
+    assert "No Jobs match." in admin.get("/signoff/jobs?tags=nope").text
+    assert 'href="/signoff/jobs?tags=nightly"' in admin.get(f"/signoff/jobs/{sweep.id}").text
+    back = admin.post(f"/signoff/jobs/{sweep.id}/favourite", favourite="yes", q="s", tags="nightly")
+    assert back.headers["location"] == "/signoff/jobs?q=s&tags=nightly"
 
 
 def test_saving_an_old_form_undoes_nothing_that_others_have_changed_meanwhile(origin: Origin) -> None:

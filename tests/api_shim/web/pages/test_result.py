@@ -175,15 +175,15 @@ def test_who_may_only_see_a_run_is_offered_nothing_and_told_why_when_they_try(
 def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None:
     result = visitor.ran(**UNDER_WAY)
     question = visitor.sees(result.id, "/cancel").text
-    assert ("Cancel this run?" in question, "It has not begun, and will not." in question) == (True, True)
-    assert "asked to end" in visitor.sees(visitor.ran(**UNDER_WAY, attempt=uuid4()).id, "/cancel").text
+    assert ("Cancel this run?" in question, "It has not started, and will not." in question) == (True, True)
+    assert "asked to stop" in visitor.sees(visitor.ran(**UNDER_WAY, attempt=uuid4()).id, "/cancel").text
     answer = visitor.does(result.id, "cancel")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/signoff/results/{result.id}")
     page = visitor.sees(result.id)
-    assert "The run is cancelled." in page.text
+    assert "The run was cancelled." in page.text
     assert "<dt>Cancelled by</dt><dd>admin</dd>" in page.text
     late = visitor.does(visitor.ran().id, "cancel")
-    assert (late.status_code, "This run is over already." in late.text) == (409, True)
+    assert (late.status_code, "This run has already ended." in late.text) == (409, True)
 
 
 def test_that_a_run_is_suspended_is_told(visitor: Visitor) -> None:
@@ -212,7 +212,7 @@ def test_to_run_again_opens_the_form_with_the_inputs_of_the_run(visitor: Visitor
     assert ">\na:1\n&lt;b&gt;:2</textarea>" in page
     assert re.search(r'name="input.timeout"[^>]* value="7"', page)
     assert f'<a href="/signoff/results/{over.id}">the run of' in page
-    assert "The Job has no such input any more: removed." in page
+    assert "The Job no longer has this input: removed." in page
     assert "not kept" not in page
 
 
@@ -238,7 +238,7 @@ def test_the_form_is_filled_in_from_runs_of_its_own_job(visitor: Visitor) -> Non
     form = f"/signoff/jobs/{job.id}/run?from="
     for other in (visitor.ran().id, uuid4(), "nonsense"):
         assert visitor.asks("GET", f"{form}{other}").status_code == 404
-    assert "Filled in as for" not in visitor.asks("GET", form).text
+    assert "Filled in with the inputs of" not in visitor.asks("GET", form).text
 
 
 def test_inputs_are_called_and_shown_as_in_the_form(visitor: Visitor) -> None:

@@ -118,7 +118,7 @@ def test_several_are_deleted_after_one_question(visitor: Visitor) -> None:
     sent = {"id": [str(gone.id), str(under_way.id), str(uuid4()), "nonsense"], "back": back}
     question = visitor.sends("/signoff/results/delete", **sent)
     assert "Delete this result?" in question.text
-    assert "2 of the selected results are not deleted" in question.text
+    assert "2 of the selected results will not be deleted" in question.text
     assert remaining(visitor) == {gone.id, kept.id, under_way.id}
     answer = visitor.sends("/signoff/results/delete", **sent, confirmed="yes")
     assert (answer.status_code, answer.headers["Location"]) == (303, back)

@@ -266,5 +266,5 @@ def test_a_file_is_chosen_shown_to_who_decides_and_downloaded_by_them(origin: Or
     saved = bob.get(address)
     assert (saved.content, saved.headers["Content-Type"]) == (b"hello", "application/octet-stream")
     edited = visitor.get(f"{sent.headers['location']}/edit").text
-    assert "Its files stay" in edited
+    assert "Its files are kept" in edited
     assert 'type="file"' not in edited

@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from api_shim.app import Application, build
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import Job, ScheduledJob
 from api_shim.reconcile.served_queues import AWAY_AFTER
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 from tests.conftest import Clock
-from tests.factories import NOW, administering, make_job, make_scheduled
+from tests.factories import NOW, administering, make_job, make_result, make_scheduled
 from tests.fakes import FakeEngine
 
 ADDRESS = "/signoff/scheduled-jobs"
@@ -117,13 +117,15 @@ def test_every_page_says_since_when_prefect_is_away_without_asking_it(
     wired: Application, browser: Browser, clock: Clock
 ) -> None:
     pages = ("/signoff/jobs", ADDRESS, "/signoff/approval-queue", "/signoff/results")
-    assert not any("Prefect is away" in browser.get(page).text for page in pages)
+    assert not any("Prefect has not responded" in browser.get(page).text for page in pages)
     since = clock.now
     with suppress(Unavailable):
         asyncio.run(wired.served.look())
     clock.now += AWAY_AFTER
     calls = len(engine_of(wired).calls)
-    said = re.compile(rf"Prefect is away since <time[^>]*>{since:%Y-%m-%d %H:%M} UTC</time>; what you request is kept")
+    said = re.compile(
+        rf"Prefect has not responded since <time[^>]*>{since:%Y-%m-%d %H:%M} UTC</time>. Requests are kept"
+    )
     assert all(said.search(browser.get(page).text) for page in pages)
     assert len(engine_of(wired).calls) == calls
 
@@ -218,9 +220,12 @@ def test_a_dry_run_tries_what_its_page_showed(wired: Application, browser: Brows
 def test_a_request_says_from_which_run_it_came(wired: Application, browser: Browser, made: str) -> None:
     with wired.store.transaction() as tx:
         [row] = tx.all(ScheduledJob)
-        tx.change(row, requested_from=row.id, approval=ApprovalState.PENDING)
+        [job] = tx.all(Job, id=row.job_id)
+        run = make_result(job, None)
+        tx.add(run)
+        tx.change(row, requested_from=run.id, approval=ApprovalState.PENDING)
     for page in (made, f"/signoff/approval-queue/{row.id}"):
-        assert f'<a href="/signoff/results/{row.id}">a run</a>' in browser.get(page).text
+        assert f'<a href="/signoff/results/{run.id}">a run</a>' in browser.get(page).text
 
 
 def test_a_request_says_which_automation_has_made_it(wired: Application, browser: Browser, made: str) -> None:

@@ -145,7 +145,7 @@ def test_a_calendar_says_where_now_is_and_what_it_leaves_out(
     assert '<td data-label="When">17:00</td>' in page
     tomorrow = visitor.get(f"{CALENDAR}?at=2026-05-05").text
     assert ('class="now"' in tomorrow, ">Today</a>" in tomorrow) == (False, True)
-    assert "This day is past." in visitor.get(f"{CALENDAR}?at=2026-05-03").text
+    assert "This day is in the past." in visitor.get(f"{CALENDAR}?at=2026-05-03").text
     nothing = visitor.get(f"{CALENDAR}?q=nothing").text
     assert "Nothing that matches the filter is due in the rest of this day." in nothing
 

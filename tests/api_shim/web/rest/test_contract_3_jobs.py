@@ -23,6 +23,16 @@ def test_a_job_has_the_fields_of_the_contract(server: InProcess, admin: httpx.Cl
     assert (greet["display"], greet["grouping"]) == ("Greet", "Acceptance")
     assert greet["task_queues"] == ["default", "bulk"]
     assert [set(queue) for queue in greet["job_queues"]] == [{"id", "object_type", "url"}] * 2
+    [tag, other] = greet["tags"]
+    assert {**tag, "id": "", "natural_slug": ""} == {
+        "id": "",
+        "object_type": "extras.tag",
+        "display": "greeting",
+        "url": f"{server.origin}{JOBS}?tags=greeting",
+        "natural_slug": "",
+        "name": "greeting",
+    }
+    assert [row["name"] for row in admin.get(other["url"]).json()["results"]] == ["Greet"]
     assert greet["default_job_queue"] == greet["job_queues"][0]
     listed = admin.get(JOBS, params={"name": "Greet"}).json()["results"]
     assert listed == [greet]

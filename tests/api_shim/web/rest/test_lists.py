@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from api_shim.domain.model import queue_id
+from api_shim.domain.model import queue_id, tag_id
 from api_shim.parsing.filters import FILTERS, parameters
 from approval_gate.model import ObjectType
 from tests.acceptance.asking import UNKNOWN
@@ -119,6 +119,7 @@ def no_choice(name: str, value: str) -> dict[str, list[str]]:
         (SCHEDULES, "user__n", "nope"),
         (RESULTS, "scheduled_job", "nope"),
         (JOBS, "job_queues", "nope"),
+        (JOBS, "tags", "nope"),
         ("/api/extras/approval-queue/", "user", UNKNOWN),
     ],
 )
@@ -150,6 +151,19 @@ def test_jobs_are_found_by_their_queues(server: InProcess, admin: httpx.Client, 
     # Who may view a Job may know its queues.
     with server.client(people.add(("extras.job", "view", {"name": "Greet"}))) as client:
         assert client.get(JOBS, params={"job_queues": "bulk"}).json()["count"] == 1
+
+
+def test_jobs_are_found_by_their_tags(server: InProcess, admin: httpx.Client, people: People) -> None:
+    def names(**query: Any) -> list[str]:
+        return [row["name"] for row in admin.get(JOBS, params={**query, "limit": 1000}).json()["results"]]
+
+    assert names(tags="greeting") == names(tags=str(tag_id("greeting"))) == names(tags=["a & b", "greeting"])
+    assert names(tags="greeting") == ["Greet"]
+    assert "Greet" not in names(tags__n="greeting")
+    assert {*names(tags__n="greeting")} == {*names()} - {"Greet"}
+    # Who may not view the Job may not know its tags.
+    with server.client(people.add(("extras.job", "view", {"name": "Guarded"}))) as client:
+        assert client.get(JOBS, params={"tags": "greeting"}).json() == no_choice("tags", "greeting")
 
 
 @pytest.mark.parametrize("kind", LISTS, ids=str)
@@ -285,7 +299,7 @@ def test_job_results_are_deleted(admin: httpx.Client, people: People) -> None:
 
 def test_a_run_that_is_not_over_keeps_its_result(admin: httpx.Client) -> None:
     made = admin.post(f"{JOBS}Sleep/run/", json={"data": {"seconds": 20}}).json()["job_result"]
-    told = "This run is not over; cancel it, or wait until it has ended."
+    told = "This run has not ended; cancel it, or wait until it has."
     one = admin.delete(made["url"])
     several = admin.request("DELETE", RESULTS, json=[made["id"]])
     assert admin.post(f"{made['url']}cancel/").json()["status"]["value"] == "REVOKED"

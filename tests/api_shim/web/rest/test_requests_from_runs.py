@@ -94,7 +94,12 @@ def test_a_run_requests_nothing_before_it_was_let_go_nor_after_its_end(stage: St
 
 
 def test_run_deployment_has_one_run_for_a_key_with_its_name_and_tags(stage: Stage, admin: httpx.Client) -> None:
-    asked = {"name": "nightly", "tags": ["a", "b", "a"], "idempotency_key": unique("key"), "parameters": {"who": "Ada"}}
+    asked = {
+        "name": "nightly",
+        "tags": ["a", "signoff", "b", "approved", "a"],
+        "idempotency_key": unique("key"),
+        "parameters": {"who": "Ada"},
+    }
     first, again = (stage.create("Greet", **asked, state=at) for at in (None, {"type": "SCHEDULED"}))
     assert (first.status_code, first.json()["name"]) == (201, "nightly")
     assert again.json()["id"] == first.json()["id"]
