@@ -57,6 +57,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/services/command_line_sign_in.py": {"chance"},  # codes and ids
     "api_shim/cli/login.py": {"chance", "clock"},  # what a sign-in begins with; how long the browser is waited for
     "api_shim/services/provider_accounts.py": {"chance"},  # ids
+    "api_shim/services/provider_address.py": {"chance"},  # ids
     "api_shim/services/provider_sign_in.py": {"chance"},  # what a browser begins with
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/request_ids.py": {"chance"},  # ids of requests
