@@ -38,12 +38,14 @@ from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.agents import check_settings
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
+from api_shim.services.job_tools import JobTools
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.notification_loop import NotificationLoop
 from api_shim.services.notifications import Notifications, Notifying
@@ -178,7 +180,11 @@ def build(
         sending: by what people are told of requests and runs.
         sign_in: how people sign in to the pages, and for how long.
         provider: where they can sign in besides; None for nowhere.
+
+    Raises:
+        Invalid: a setting asks of Jobs what they do not have.
     """
+    check_settings(limits)
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     queue = WorkQueue(projection.follow, clock, load := Load())
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
@@ -301,6 +307,7 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
         "result_views": ResultViews(store),
         "run_preview": (preview := RunPreview(store, schedules, clock)),
         "request_checks": RequestChecks(store, preview, schedules.limits),
+        "job_tools": JobTools(store, schedules.limits),
         "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 

@@ -245,6 +245,13 @@ class Variable(Shape):
     null_option: str | None = None
 
 
+class JobTool(Shape):
+    """A Job that agents are offered as a tool of its own."""
+
+    job: Job
+    variables: list[Variable]
+
+
 class Group(Object):
     """Users who share permissions."""
 

@@ -20,11 +20,13 @@ Each setting is an environment variable:
   many of these that change something; 0 for no limit. Default: 60000 and 30000.
 * ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
-* ``SIGNOFF_AGENTS_NEED_APPROVAL``: what needs approval because an agent requests it: ``everything``, or what the
-  ``jobs`` ask for, as of people. Default: ``everything``.
+* ``SIGNOFF_AGENTS_NEED_APPROVAL``: what needs approval because an agent requests it: ``everything``; what the ``jobs``
+  ask for, as of people; or the Jobs that match constraints besides, as JSON. Default: ``everything``.
 * ``SIGNOFF_AGENT_REQUESTS_EXPIRE``: how many hours a request of an agent waits for a decision; 0 for ever. Default: 24.
 * ``SIGNOFF_AGENT_REQUESTS``, ``SIGNOFF_AGENT_WRITES`` and ``SIGNOFF_AGENT_WAITING_REQUESTS``: the same of one agent as
   of one account. Default: 600, 60 and 20.
+* ``SIGNOFF_MCP_JOB_TOOLS``: the Jobs that agents are offered as tools of their own: those that match constraints, as
+  JSON; ``{}`` for all. Default: none.
 * ``SIGNOFF_DENIAL_COMMENT``: where whoever denies a request has to say why: on ``pages``, ``always``, or ``never``.
   Who takes back their own has not. Default: ``pages``.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
@@ -98,12 +100,6 @@ from approval_gate.addresses import is_private
 from approval_gate.errors import Invalid, Unavailable
 from flows.files import LARGEST_FILE
 
-WORKER = "signoff-worker"
-"""The user name of the embedded worker."""
-LOCAL = "signoff-local"
-"""The user name with which programs on the server's own machine speak to Prefect."""
-
-
 NO_HOME = (
     "The folder {home} is not the home folder of a signoff server. SIGNOFF_HOME, or --home, names another one; "
     "`signoff up` makes one."
@@ -140,8 +136,12 @@ class MailTls(StrEnum):
     NONE = "none"
 
 
+JobsMeant = dict[str, Any] | list[dict[str, Any]]
+"""Which Jobs a setting is about, as the constraints of a permission say it (``approval_gate.constraints``)."""
+
+
 class AgentsNeedApproval(StrEnum):
-    """What needs approval because an agent requests it.
+    """What needs approval because an agent requests it, where no Jobs are named.
 
     Attributes:
         EVERYTHING: whatever it requests.
@@ -177,7 +177,9 @@ class Limits:
         agent_writes: how many of those may change something; 0 for no limit.
         agent_waiting_requests: how many requests of one agent may wait for their approval at the same time.
         agent_requests_expire: how many hours a request of an agent waits for a decision before it expires; 0 for ever.
-        agents_need_approval: what needs approval because an agent requests it.
+        agents_need_approval: what needs approval because an agent requests it; Jobs that match constraints, and what
+            the Jobs ask to have approved.
+        mcp_job_tools: the Jobs that agents are offered as tools of their own; None for none.
         body_bytes: the maximum size of the body of a request, in bytes.
         file_bytes: the maximum size of a file that a run makes, and of those of a request together, in bytes; they come
             on top of the body.
@@ -195,7 +197,8 @@ class Limits:
     agent_writes: int = 60
     agent_waiting_requests: int = 20
     agent_requests_expire: int = 24
-    agents_need_approval: AgentsNeedApproval = AgentsNeedApproval.EVERYTHING
+    agents_need_approval: AgentsNeedApproval | JobsMeant = AgentsNeedApproval.EVERYTHING
+    mcp_job_tools: JobsMeant | None = None
     body_bytes: int = 5_000_000
     file_bytes: int = LARGEST_FILE
     page_size: int = 1_000
@@ -305,14 +308,28 @@ def secret_in(path: Path, setting: str, told: object) -> str:
     return secret
 
 
-def _read_json(told: object) -> object:
-    """Return what a setting says as JSON; what is none is left to be refused."""
-    if not isinstance(told, str):
-        return told
+def _json(example: str) -> BeforeValidator:
+    """Return what reads a setting that is JSON like an example."""
+
+    def read(told: object) -> object:
+        try:
+            return json.loads(told) if isinstance(told, str) else told
+        except ValueError:
+            raise ValueError(f"It is JSON, like {example}.") from None
+
+    return BeforeValidator(read)
+
+
+def _word_or_json(told: object) -> object:
+    """Return what agents need approval for, in a word or as constraints.
+
+    Raises:
+        ValueError: it is neither.
+    """
     try:
-        return json.loads(told)
+        return json.loads(told) if isinstance(told, str) and told not in {*AgentsNeedApproval} else told
     except ValueError:
-        raise ValueError('It is JSON, like {"network": "Network operators"}.') from None
+        raise ValueError('It is everything, jobs, or constraints as JSON, like {"grouping": "Network"}.') from None
 
 
 class Place(NamedTuple):
@@ -347,7 +364,10 @@ class Settings(BaseSettings):
     agent_writes: int = Field(default=LIMITS.agent_writes, ge=0)
     agent_waiting_requests: int = Field(default=LIMITS.agent_waiting_requests, ge=1)
     agent_requests_expire: int = Field(default=LIMITS.agent_requests_expire, ge=0, le=8760)
-    agents_need_approval: AgentsNeedApproval = LIMITS.agents_need_approval
+    agents_need_approval: Annotated[AgentsNeedApproval | JobsMeant, NoDecode, BeforeValidator(_word_or_json)] = (
+        LIMITS.agents_need_approval
+    )
+    mcp_job_tools: Annotated[JobsMeant | None, NoDecode, _json('{"grouping": "Network"}')] = None
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
     file_bytes: int = Field(default=LIMITS.file_bytes, ge=1, le=MOST_FILE_BYTES)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
@@ -379,7 +399,9 @@ class Settings(BaseSettings):
     oidc_scopes: str = "openid profile email"
     oidc_username_claim: str = "preferred_username"
     oidc_groups_claim: str = "groups"
-    oidc_groups: Annotated[dict[str, str], NoDecode, BeforeValidator(_read_json)] = Field(default_factory=dict)
+    oidc_groups: Annotated[dict[str, str], NoDecode, _json('It is JSON, like {"network": "Network operators"}.')] = (
+        Field(default_factory=dict)
+    )
     oidc_new_users: bool = True
     log_format: Literal["console", "json"] = "console"
 

@@ -252,7 +252,7 @@ def sqlite_store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """One real ``signoff up`` for all acceptance tests, with the Jobs of ``tests/acceptance/jobs_for_tests.py``."""
-    server = start(tmp_path_factory.mktemp("home"), free_port())
+    server = start(tmp_path_factory.mktemp("home"), free_port(), SIGNOFF_MCP_JOB_TOOLS='{"name": "Greet"}')
     yield server
     server.stop()
 

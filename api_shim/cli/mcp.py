@@ -23,7 +23,7 @@ def mcp(url: Url = HERE, insecure: Insecure = False) -> None:
     if find_spec("fastmcp") is None:
         raise Unavailable(NOT_INSTALLED)
     # Imported here, because it takes seconds, and need not be installed.
-    from api_shim.mcp_server.tools import create_server
+    from api_shim.mcp_server.server import create_server
 
     token = read_token(url)
     # What cannot be reached with it is said before anything is served.

@@ -71,7 +71,6 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.notifications import Notifying
 from api_shim.services.running_servers import ThisServer
 from api_shim.settings import (
-    WORKER,
     PrefectServer,
     Settings,
     ShownSetting,
@@ -96,6 +95,7 @@ from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
 from approval_gate.addresses import reachable_with
 from approval_gate.errors import Unavailable
+from approval_gate.identity import WORKER
 from flows.registry import Discovery, discover
 
 logger = logging.getLogger("signoff")

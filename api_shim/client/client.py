@@ -157,6 +157,7 @@ class Shim:
     jobs = carried_out(of_jobs.jobs)
     job = carried_out(of_jobs.job)
     variables = carried_out(of_jobs.variables)
+    job_tools = carried_out(of_jobs.job_tools)
     change_job = carried_out(of_jobs.change_job)
     run = carried_out(of_jobs.run)
     check = carried_out(of_jobs.check)

@@ -136,7 +136,7 @@ def _origin(request: Request) -> str:
 def _create(door: McpDoor):  # type: ignore[no-untyped-def]  # a type of a package that need not be installed
     from fastmcp.server.dependencies import get_http_request
 
-    from api_shim.mcp_server.tools import create_server
+    from api_shim.mcp_server.server import create_server
 
     server = create_server(lambda: door.sign_in(get_http_request()))
     return server.http_app(path="/", stateless_http=True, host_origin_protection=False)

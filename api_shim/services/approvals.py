@@ -231,4 +231,4 @@ def _dry_runnable(
 ) -> tuple[AuthzContext, AskingAgent | None]:
     case = authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
     check_seen(case, seen)
-    return case, asking_agent(check_person(tx, actor, case.request.job), limits)
+    return case, asking_agent(check_person(tx, actor, case.request.job), limits, case.request.job)

@@ -373,9 +373,10 @@ def requestable(actor: Actor, job_ref: str | UUID, limits: Limits, tx: Transacti
     """
     by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
     job: Job = get_authorized(tx, actor, Action.RUN, ObjectType.JOB, **by)
-    person = check_person(tx, actor, tx.attributes(ObjectType.JOB, job.id)) if actor.agent else None
+    thing = tx.attributes(ObjectType.JOB, job.id) if actor.agent else {}
+    person = check_person(tx, actor, thing)
     policy.enforce(policy.runnable(job.runnable), ObjectType.JOB)
-    return job, asking_agent(person, limits)
+    return job, asking_agent(person, limits, thing)
 
 
 def why_never(job: Job) -> str:

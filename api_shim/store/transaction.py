@@ -38,6 +38,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -812,6 +813,33 @@ class Transaction:
         of = scheduled_jobs.c
         approved = (of.approval == ApprovalState.APPROVED, of.approved_at.is_not(None), of.id.not_in(list(but)))
         return self._newest(ObjectType.SCHEDULED_JOB, actor, jobs, of.job_id, job_ids, of.approved_at, approved)
+
+    def first_looks(
+        self, actor: Actor, job_ids: Collection[UUID], *, after: int, many: int
+    ) -> list[tuple[ScheduledJob, datetime]]:
+        """Return some scheduled jobs of each Job that may fire and that the actor may view, the earliest first.
+
+        Args:
+            actor: the caller.
+            job_ids: the ids of the Jobs.
+            after: how many of each Job are passed over.
+            many: how many of each Job are returned at most.
+
+        Returns:
+            each with when it begins, or is to be looked at again once it is projected: it fires not much before that.
+        """
+        kind, row = ObjectType.SCHEDULED_JOB, scheduled_jobs.c
+        by_start = or_(_lags(scheduled_jobs), row.interval == Interval.FUTURE)
+        look = case((by_start, row.start_time), else_=row.next_look_at)
+        place = func.row_number().over(partition_by=row.job_id, order_by=(look, row.id)).label("place")
+        seen = self._visible(kind, actor, Action.VIEW)
+        may_fire = and_(row.enabled, row.approval.in_([each for each in ApprovalState if each.lets_run]))
+        ranked = select(row.id, look.label("look"), place).select_from(joined(kind))
+        placed = ranked.where(row.job_id.in_(job_ids), row.owner_id.is_not(None), may_fire, seen).subquery().c
+        found = select(placed.id, placed.look).where(placed.place > after, placed.place <= after + many)
+        looks: dict[UUID, datetime] = {each.id: each.look for each in self._connection.execute(found)}
+        rows = self.all(ScheduledJob, order="id", id=[*looks])
+        return sorted(((each, looks[each.id]) for each in rows), key=lambda each: each[1])
 
     def _newest(
         self,

@@ -27,6 +27,7 @@ from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
 from api_shim.services.job_buttons import JobButtons
 from api_shim.services.job_queues import JobQueues
+from api_shim.services.job_tools import JobTools
 from api_shim.services.job_views import JobViews
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.notifications import Notifications
@@ -77,6 +78,7 @@ class Services:
     explainer: Explainer
     run_preview: RunPreview
     request_checks: RequestChecks
+    job_tools: JobTools
     schedule_views: ScheduleViews
     notifications: Notifications
     ownership: Ownership

@@ -16,6 +16,7 @@ from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from tests.acceptance.people import People, unique
 from tests.live import Live
 
+GREET = "jobs_for_tests-Greet"
 SEEN = ("extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry")
 
 
@@ -81,6 +82,20 @@ def test_an_agent_asks_a_person_decides_and_the_agent_reads_what_came_of_it(
     assert (over["over"], over["state"]) == (True, "SUCCESS")
     assert shown["written_by_the_job"]["result"]["greeted"] == "Ada"
     assert any("Hello Ada" in line for line in shown["written_by_the_job"]["log"])
+
+
+def test_a_job_is_a_tool_of_its_own(talk: Callable[..., Any], admin: httpx.Client) -> None:
+    async def asks(client: Client[Any]) -> Any:
+        tools = {tool.name: tool for tool in await client.list_tools()}
+        arguments = {"inputs": {"who": "Ada", "count": 3}, "reason": "Hi."}
+        return tools, (await client.call_tool(GREET, arguments)).data
+
+    tools, asked = talk(asks)
+    assert [name for name in tools if "-" in name] == [GREET]
+    assert tools[GREET].input_schema["properties"]["inputs"]["properties"]["who"]["maxLength"] == 50
+    [queued] = admin.get("/api/extras/approval-queue/", params={"q": asked["name"]}).json()["results"]
+    assert (queued["kwargs"]["who"], queued["kwargs"]["count"], queued["reason"]) == ("Ada", 3, "Hi.")
+    admin.delete(f"/api/extras/scheduled-jobs/{asked['request']}/").raise_for_status()
 
 
 def test_many_calls_at_once_are_all_answered(live: Live, agent: str) -> None:

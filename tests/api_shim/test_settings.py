@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from api_shim.settings import LIMITS, Settings, private_files, read_settings
+from api_shim.settings import LIMITS, AgentsNeedApproval, Settings, private_files, read_settings
 from approval_gate.errors import Invalid, Unavailable
 
 
@@ -46,6 +46,28 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.store_url == "postgresql://u:hunter2@db/signoff"
     assert settings.job_modules == ["ours.jobs", "flows.examples"]
     assert "hunter2" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("jobs", AgentsNeedApproval.JOBS),
+        ('{"grouping": "Network"}', {"grouping": "Network"}),
+        ('[{"name": "A"}, {"name": "B"}]', [{"name": "A"}, {"name": "B"}]),
+    ],
+)
+def test_what_agents_need_approval_for_is_a_word_or_names_jobs(
+    monkeypatch: pytest.MonkeyPatch, told: str, meant: object
+) -> None:
+    monkeypatch.setenv("SIGNOFF_AGENTS_NEED_APPROVAL", told)
+    assert Settings().limits.agents_need_approval == meant
+
+
+@pytest.mark.parametrize("name", ["SIGNOFF_AGENTS_NEED_APPROVAL", "SIGNOFF_MCP_JOB_TOOLS"])
+def test_constraints_that_are_no_json_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "network")
+    with pytest.raises(Invalid, match=f"{name}: .*like"):
+        read_settings()
 
 
 def test_limits_are_what_the_environment_says_or_else_generous(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,17 @@ def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
     return read(list[schemas.Variable], (yield HttpRequest(path=path_of(JOBS, ref, "variables"))))
 
 
+def job_tools() -> Operation[list[schemas.JobTool]]:
+    """Return the Jobs that agents are offered as tools of their own, with their variables, of those that you may run.
+
+    Contract 3.
+
+    >>> shim.job_tools()
+    []
+    """
+    return read(list[schemas.JobTool], (yield HttpRequest(path="api/extras/job-tools/")))
+
+
 def change_job(ref: Ref, *, enabled: bool | None = None, **settings: Any) -> Operation[schemas.Job]:
     """Change the settings of a Job; what is not given stays.
 

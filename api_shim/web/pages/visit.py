@@ -35,7 +35,7 @@ from api_shim.services.authentication import Unauthenticated
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import SIGN_IN_FIRST, Sessions, Visitor
 from api_shim.web.bodies import read_form
-from api_shim.web.credentials import address_of, session_cookie
+from api_shim.web.credentials import address_of, browser_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
@@ -207,7 +207,9 @@ async def _visitor(request: Request, key: str) -> Visitor | None:
     try:
         if path == SIGN_OUT:
             return await sessions.look_up(key, renew=False)
-        return await (sessions.look_up if asked_by_script(request) else sessions.resume)(key)
+        if asked_by_script(request):
+            return await sessions.look_up(key)
+        return await sessions.resume(key, address_of(request.scope), browser_of(request.scope))
     except Unauthenticated:
         return None
     except Unavailable:

@@ -1,4 +1,5 @@
-"""``/api/extras/jobs`` and ``/api/extras/job-queues``: Jobs, their variables, run requests, and work queues.
+"""``/api/extras/jobs``, ``/api/extras/job-tools`` and ``/api/extras/job-queues``: Jobs, their variables, run requests,
+what agents are offered, and work queues.
 
 Contract 3 and 4.
 """
@@ -106,6 +107,18 @@ async def check(ref: Ref, request: Request, actor: Caller, use: Use) -> Response
     asked = read_run(await read_body(request), is_form=False)
     told = await use.request_checks.check(actor, read_id(ref) or ref, asked)
     return respond(request, (await serializer(request, use)).request_check(told))
+
+
+tools_router = APIRouter(prefix="/api/extras/job-tools", tags=["jobs"])
+
+
+@tools_router.get("", **answers(list[schemas.JobTool]))
+async def tools(request: Request, actor: Caller, use: Use) -> Response:
+    """List the Jobs that agents are offered as tools of their own, of those that the caller may run now."""
+    jobs = await use.job_tools.offered(actor)
+    shapes = await Expander(use, root_of(request), actor).shapes(KIND, jobs)
+    told = [{"job": shape, "variables": job.variables} for shape, job in zip(shapes, jobs, strict=True)]
+    return respond(request, told)
 
 
 queues_router = APIRouter(prefix="/api/extras/job-queues", tags=["job-queues"])

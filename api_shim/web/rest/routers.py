@@ -22,6 +22,7 @@ from api_shim.web.rest import (
 ROUTERS: tuple[APIRouter, ...] = (
     meta.router,
     jobs.router,
+    jobs.tools_router,
     scheduled_jobs.router,
     scheduled_jobs.queue_router,
     approval_requests.router,

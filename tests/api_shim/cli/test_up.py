@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from api_shim.app import ALL, Part
-from api_shim.cli.up import WORKER, check_port, locked, origin_of, own_accounts, place_of_home, starting, told_prefect
+from api_shim.cli.up import check_port, locked, origin_of, own_accounts, place_of_home, starting, told_prefect
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.services.account_admin import DEMO, AccountAdmin
 from api_shim.services.authentication import Credentials, hash_key
 from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import LOCAL, PrefectServer, Settings, utc_now
+from api_shim.settings import PrefectServer, Settings, utc_now
 from api_shim.store import HeldElsewhere, Store
 from approval_gate.errors import Unavailable
+from approval_gate.identity import LOCAL, WORKER
 from flows.registry import discover
 from tests.api_shim.cli.conftest import Run
 from tests.factories import OPERATOR, administering, authenticate

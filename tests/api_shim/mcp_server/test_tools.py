@@ -10,7 +10,7 @@ import pytest
 from fastmcp import Client
 
 from api_shim.client.async_client import AsyncShim
-from api_shim.mcp_server.tools import READS, WRITES, Tools, create_server
+from api_shim.mcp_server.server import create_server
 from tests.acceptance.people import People, unique
 from tests.api_shim.in_process import InProcess
 
@@ -41,18 +41,6 @@ def call(server: InProcess, agent: str) -> Call:
             return answer.content[0].text if answer.is_error else answer.data
 
     return lambda tool, **arguments: server.portal.call(lambda: called(tool, **arguments))
-
-
-def test_there_is_no_tool_that_decides(server: InProcess) -> None:
-    async def listed() -> dict[str, bool]:
-        async with Client(create_server(lambda: AsyncShim(server.origin, "key"))) as client:
-            tools = await client.list_tools()
-            return {tool.name: bool(tool.annotations and tool.annotations.read_only_hint) for tool in tools}
-
-    assert server.portal.call(listed) == {**dict.fromkeys(READS, True), **dict.fromkeys(WRITES, False)}
-    own = {name for name in vars(Tools) if not name.startswith("_")}
-    assert own == {*READS, *WRITES}
-    assert not any(word in name for name in own for word in ("approve", "deny", "assume", "transfer", "permission"))
 
 
 def test_a_job_is_found_and_described_with_a_schema_of_its_inputs(call: Call) -> None:

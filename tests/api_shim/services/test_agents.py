@@ -15,6 +15,7 @@ from api_shim.domain.accounts import User
 from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
 from api_shim.parsing.run_request import RunRequest
+from api_shim.services.agents import check_settings
 from api_shim.services.authentication import actor_of
 from api_shim.services.schedules import SENSITIVE_FROM_AGENTS, TOO_MANY_WAIT, Accepted
 from api_shim.settings import LIMITS, AgentsNeedApproval, Limits
@@ -109,15 +110,34 @@ def test_what_an_agent_requests_is_held_names_its_person_and_runs_once_somebody_
         ),
         pytest.param({}, "everything", {"dryrun": True}, True, id="a dry run, which executes its code"),
         pytest.param({"approval_required": True}, "jobs", {"dryrun": True}, True, id="a dry run of a Job that asks"),
+        pytest.param({"grouping": "Network"}, {"grouping": "Network"}, {}, True, id="a Job that is named"),
+        pytest.param(
+            {"grouping": "Office"}, {"grouping": "Network"}, {}, False, id="a Job beside those that are named"
+        ),
+        pytest.param(
+            {"grouping": "Office", "approval_required": True},
+            {"grouping": "Network"},
+            {},
+            True,
+            id="one that asks itself",
+        ),
+        pytest.param(
+            {}, [{"name": "x"}, {"enabled": True}], {}, True, id="a Job that one of several constraints names"
+        ),
+        pytest.param({}, {"name": "x"}, {"dryrun": True}, False, id="a dry run of a Job beside those that are named"),
+        pytest.param({}, {}, {}, True, id="no limit on what is named"),
         pytest.param({"dryrun_is_safe": True}, "everything", {"dryrun": True}, False, id="a dry run that is safe"),
+        pytest.param(
+            {"dryrun_is_safe": True}, {"enabled": True}, {"dryrun": True}, False, id="one of a Job that is named"
+        ),
         pytest.param({"dryrun_is_safe": True}, "everything", {}, True, id="no dry run of such a Job"),
     ],
 )
 def test_what_of_an_agent_needs_approval(
-    plant: Plant, helper: Actor, job: dict[str, Any], need: str, data: dict[str, Any], waits: bool
+    plant: Plant, helper: Actor, job: dict[str, Any], need: Any, data: dict[str, Any], waits: bool
 ) -> None:
     plant.change(plant.only(Job), hidden=False, **job)
-    limited(plant, agents_need_approval=AgentsNeedApproval(need))
+    limited(plant, agents_need_approval=AgentsNeedApproval(need) if isinstance(need, str) else need)
     accepted = request(plant, helper, **data)
     assert (accepted.scheduled_job is not None) is waits
     if not waits:
@@ -254,6 +274,20 @@ def test_a_safe_dry_run_of_a_request_by_an_agent_says_that_an_agent_has_tried_it
     made = asyncio.run(plant.approvals.dry_run(helper, {"id": row.id}))
     assert made.agent is not None
     assert made.agent["for"] == "alice the person"
+
+
+@pytest.mark.parametrize("setting", ["agents_need_approval", "mcp_job_tools"])
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"colour": "red"}, "There is no lookup 'colour'"),
+        ({"enabled": "yes"}, "must be true or false"),
+        ([], "An empty list of constraints would match nothing"),
+    ],
+)
+def test_a_setting_that_asks_of_jobs_what_they_do_not_have_is_refused(setting: str, told: Any, why: str) -> None:
+    with pytest.raises(Invalid, match=f"SIGNOFF_{setting.upper()}: .*{why}"):
+        check_settings(replace(LIMITS, **{setting: told}))
 
 
 def test_limits_are_those_of_the_settings() -> None:

@@ -19,6 +19,7 @@ from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.settings import SignInRules
 from api_shim.store import Store, Transaction
 from approval_gate.errors import NotFound, Unavailable
+from approval_gate.identity import WORKER
 from tests.api_shim.services.telling import FakeSender
 from tests.conftest import Clock
 from tests.databases import INPUTS_KEY
@@ -147,6 +148,9 @@ def test_who_comes_again_is_the_same_whatever_they_are_called_now(door: Door) ->
         pytest.param(Vouched(subject="7", mail="bob@example.com"), {}, "cannot be", id="who has another's mail"),
         pytest.param(Vouched(subject="7", username="a b"), {}, "cannot be", id="whose name cannot be one"),
         pytest.param(Vouched(subject="7", username="gone"), {}, "cannot be", id="who is called as somebody was"),
+        pytest.param(
+            Vouched(subject="7", username=WORKER), {}, "keeps the name", id="who is called as the server's own"
+        ),
         pytest.param(Vouched(subject="9", username="x"), {}, "deactivated", id="who is deactivated here"),
         pytest.param(Vouched(subject="10", username="x"), {}, "an agent's", id="who is linked with an agent"),
         pytest.param(Vouched(subject="8"), {"new_users": False}, "not linked", id="whose link is another issuer's"),

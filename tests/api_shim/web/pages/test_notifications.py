@@ -96,6 +96,17 @@ def test_what_is_chosen_is_shown_to_who_has_chosen_it(visitors: Visitors) -> Non
     assert visitors.sees(PLACE, "bob").text.count("checked>") == 6
 
 
+def test_an_hour_is_one_of_the_zone_that_the_page_is_read_in(visitors: Visitors) -> None:
+    def chosen(who: str, zone: str) -> str:
+        visitors.sends(f"{PLACE}/choices", who, **CHOICE, zone=zone)
+        return next(line for line in visitors.sees(PLACE, who).text.splitlines() if 'id="hour-help"' in line)
+
+    assert "In UTC, which will be" in visitors.sees(PLACE, "alice").text
+    assert "In Asia/Tokyo, as" in chosen("alice", "Asia/Tokyo")
+    assert "In Asia/Tokyo, as" in chosen("alice", "Europe/Berlin"), "who has chosen one keeps it"
+    assert "In UTC, which will be" in chosen("bob", "Europe/Atlantis")
+
+
 def test_nobody_chooses_nothing_by_mistake(visitors: Visitors) -> None:
     answer = visitors.sends(f"{PLACE}/choices", "alice", **{**CHOICE, "hour": "24", "frequency": "never"})
     assert answer.status_code == 400

@@ -161,6 +161,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
     ("PUT", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
     ("GET", "/api/extras/jobs/{ref}/variables"): Need(JOB, by_run=True),
+    ("GET", "/api/extras/job-tools"): Need(),
     ("POST", "/api/extras/jobs/{ref}/check"): Need(
         JOB, "run", sentence=NO_RUN, body=lambda _thing: {"data": {"who": "Ada"}}, by_agent=True
     ),
