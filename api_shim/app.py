@@ -276,7 +276,7 @@ def _use_cases(
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
-        system=SystemState(store, engine, readiness),
+        system=SystemState(store, engine, readiness, server),
     )
 
 
