@@ -207,7 +207,8 @@ class BackgroundLoop:
             if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job, pools)):
                 astray.append((Kind.JOB_DIFFERS, job.id))
         for row in tx.all(ScheduledJob):
-            if row.deployment_id is None:
+            # What runs once has none of its own, or is about to lose it.
+            if row.one_off or row.deployment_id is None:
                 continue
             if differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now, pools)):
                 astray.append((Kind.SCHEDULED_JOB_DIFFERS, row.id))

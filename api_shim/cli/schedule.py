@@ -23,7 +23,7 @@ from api_shim.cli.remote import (
     signed_in,
     tell,
 )
-from api_shim.cli.run import At, Cron, Misfires, Name, Queue, TimeZone
+from api_shim.cli.run import At, Cron, Every, Misfires, Name, Queue, TimeZone
 from api_shim.cli.times import local, moment, what_follows, when
 from api_shim.client.transport import HERE
 from api_shim.schemas import Explanation, ScheduledJob
@@ -118,7 +118,9 @@ def change(
     data: Data = None,
     name: Name = None,
     at: At = None,
+    every: Every = None,
     cron: Cron = None,
+    once: Annotated[bool, typer.Option("--once", help="Run once, at the start, and do not repeat.")] = False,
     time_zone: TimeZone = None,
     misfire: Misfires = None,
     queue: Queue = None,
@@ -128,10 +130,15 @@ def change(
 ) -> None:
     """Change the schedule, inputs, queue or name of a scheduled job. It may need approval again.
 
+    With --cron or --every it repeats, also if it was to run once; with --once it does not any more.
+
     Example: signoff schedule change nightly --cron "0 3 * * *" -d keep=14
     """
-    if not any(option is not None for option in (pairs or None, data, name, at, cron, time_zone, misfire, queue)):
+    schedule: dict[str, Any] = {"at": at, "every": every, "cron": cron, "time_zone": time_zone, "misfire": misfire}
+    if not once and not any(option is not None for option in (pairs or None, data, name, queue, *schedule.values())):
         raise typer.BadParameter("Give at least one change, like --cron or -d.")
+    if sum(map(bool, (every, cron, once))) > 1:
+        raise typer.BadParameter("Give only one of --every, --cron and --once.")
     with signed_in(url, insecure=insecure) as shim:
         inputs = read_inputs(pairs, data) if pairs or data is not None else None
         version = None
@@ -143,12 +150,10 @@ def change(
             ref,
             name=name,
             data=inputs,
-            at=at,
-            cron=cron,
-            time_zone=time_zone,
-            misfire=misfire,
+            once=once,
             queue=queue,
             version=version,
+            **schedule,
         )
     tell(row, _changed(row), as_json=as_json)
 

@@ -2,7 +2,8 @@
 
 * Only what is sent changes; what cannot be changed is refused, so that nobody believes that it was.
 * Every value is held to what holds when it is first requested; all faults are told at once, each under its field.
-* What recurs can recur at another interval. A crontab goes with ``custom`` alone.
+* What recurs can recur at another interval, or run once at a start that lies ahead; what has yet to run once can recur.
+  A crontab goes with ``custom`` alone.
 * What is sent back as it stands is no change, and no fault.
 * Where the times change, a start that has passed, or that was only the next match, does not hold the new times back.
 
@@ -23,6 +24,7 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval, first_time
 from api_shim.parsing.run_request import (
     MAX_NAME,
+    START_INVALID,
     Crontab,
     Data,
     MisfirePolicy,
@@ -45,7 +47,9 @@ OWN_SENTENCES: Mapping[str, str] = {
     "extra_forbidden.user": "To change the owner, assume ownership or transfer the scheduled job.",
     "extra_forbidden.kwargs": "To change the inputs, send them as `data`.",
 }
-ONCE_OR_AGAIN = "What runs once cannot become recurring, nor the other way round; make a new request."
+NOT_NOW = "A scheduled job cannot be changed to run immediately. Give it a start time, or run its Job."
+OVER = "It has already run. Make a new request instead."
+ONLY_ONCE = "It asks about a missed firing, which runs only once. Make a new request instead."
 NO_CRONTAB = "Only a custom schedule has a crontab."
 TIMES = frozenset({"start_time", "time_zone", "crontab", "interval"})
 WHEN = TIMES | {"misfire"}
@@ -90,9 +94,13 @@ Info = ValidationInfo[_Reading]
 
 
 def _interval(interval: Interval, info: Info) -> Interval:
-    now = info.context.row.interval
-    if interval is not now and not (interval.recurring and now.recurring):
-        raise Invalid(ONCE_OR_AGAIN)
+    row = info.context.row
+    if interval is Interval.IMMEDIATELY:
+        raise Invalid(NOT_NOW)
+    if interval.recurring and row.is_spent:
+        raise Invalid(OVER)
+    if interval.recurring and row.missed is not None:
+        raise Invalid(ONLY_ONCE)
     return interval
 
 
@@ -189,21 +197,34 @@ def _timed(row: ScheduledJob, fields: dict[str, Any], now: datetime) -> dict[str
     """Complete a change of the times.
 
     Raises:
-        Invalid: it becomes one by a crontab, and has none.
+        Invalid: it becomes one by a crontab, and has none; or one that needs a start, and has none that it can keep.
     """
     if not TIMES & fields.keys():
         return fields
     if "interval" in fields:
-        fields = _with_crontab(fields)
+        fields = {**_with_crontab(fields), "immediate": False}
     if "start_time" in fields:
         return {**fields, "immediate": False}
-    if fields.get("interval", row.interval) is not Interval.CUSTOM:
+    interval = fields.get("interval", row.interval)
+    if "interval" in fields and _needs_start(row, interval, now):
+        raise Invalid({"start_time": [START_INVALID]})
+    if interval is not Interval.CUSTOM:
         return fields
     crontab, zone = fields.get("crontab", row.crontab), fields.get("time_zone", row.time_zone)
     # Where no start was named it is the first match, which a person may have named too.
     named = not row.crontab or row.start_time != first_time(row.crontab, row.time_zone, now)
     held_back = row.start_time > now and named
     return fields if held_back else {**fields, "start_time": first_time(crontab, zone, now)}
+
+
+def _needs_start(row: ScheduledJob, interval: Interval, now: datetime) -> bool:
+    """Say whether a scheduled job that comes to this interval has no start for it: nobody chose one, or it has passed.
+
+    What recurs may have begun before; a crontab gives a start of its own.
+    """
+    if interval is Interval.FUTURE:
+        return row.start_time < now
+    return row.immediate and interval is not Interval.CUSTOM
 
 
 def _with_crontab(fields: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, S
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.approval_requests import ask, settle
 from api_shim.reconcile.desired_state import leftover_of
-from api_shim.reconcile.firings import ending, missed_firings, missed_results
+from api_shim.reconcile.firings import call_next, ending, missed_firings, missed_results
 from api_shim.store import Transaction
 from approval_gate.admission import ASKED, DISABLED, MADE_UP, MISSED, NOT_APPROVED, NOT_OWED, TOO_MANY, UNASKED, Misfire
 from approval_gate.errors import Unavailable
@@ -133,6 +133,20 @@ def drop_all_turns(scheduled_ids: Collection[UUID], why: str, now: datetime, tx:
     """
     for each in _waiting({*scheduled_ids}, tx):
         _pass_over(each, why, now, tx)
+
+
+def pass_over_all(scheduled_id: UUID, why: str, now: datetime, tx: Transaction) -> None:
+    """Record as passed over every firing of a scheduled job that has a record, and that has not begun.
+
+    Args:
+        scheduled_id: its id.
+        why: the reason, as a sentence.
+        now: the time.
+        tx: the transaction.
+    """
+    for each in tx.all(JobResult, order="id", lock=True, scheduled_job_id=scheduled_id, status=Status.PENDING):
+        _pass_over(each, why, now, tx)
+        call_next(each, now, tx)
 
 
 def _waiting(scheduled: UUID | set[UUID], tx: Transaction) -> list[JobResult]:

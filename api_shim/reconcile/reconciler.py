@@ -216,7 +216,15 @@ class Reconciler:
             job = await self._ready_job(scheduled.job_id)
             follow = self._one_off if scheduled.one_off else self._recurring
             stands = await follow(scheduled, job)
+            if scheduled.one_off and scheduled.deployment_id is not None:
+                await self._leave_deployment(scheduled, scheduled.deployment_id)
             await self._note(scheduled, projected_version=scheduled.version, **stands)
+
+    async def _leave_deployment(self, scheduled: ScheduledJob, deployment_id: UUID) -> None:
+        """Remove what a scheduled job that runs once now has left in Prefect from when it recurred."""
+        await self._end_requests(scheduled.id, scheduled.job_id)
+        await self._engine.remove_deployment(deployment_id)
+        await self._note(scheduled, deployment_id=None)
 
     async def _pools(self) -> Pools:
         return await self._store.read(partial(pools_of, own=self._engine.pool))
@@ -356,7 +364,10 @@ class Reconciler:
         run = await self._run(scheduled.flow_run_id)
         if run is None or run.final:
             return
-        if scheduled.may_fire:
+        if scheduled.run_outdated:
+            # It was made when this was to run once.
+            await self._end_request(run, "CANCELLED", REPLACED, OUTDATED)
+        elif scheduled.may_fire:
             verdict = APPROVED if scheduled.approved_by else COMPLETED
             await self._end_request(run, "COMPLETED", verdict, released(scheduled))
         else:
@@ -544,7 +555,7 @@ class Reconciler:
         if run is None or not run.waits:
             return run
         leave = partial(leave_queue, scheduled, self._clock())
-        if run.deployment_id != deployment_id:
+        if run.deployment_id != deployment_id and not scheduled.run_outdated:
             # In this order: what waits ends with its run, and the next run would find that it has had its turn.
             await self._store.write(leave)
             await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")

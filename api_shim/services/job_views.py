@@ -1,27 +1,27 @@
 """Views of Jobs: a list with how each went last and when it is due next, and one with its settings and their changes.
 
 * Only what the caller may view is shown: of Jobs, of their results, and of their scheduled jobs.
-* A list takes a fixed number of queries, however many Jobs there are.
+* A list takes a fixed number of queries, however many Jobs there are; a few more where what is due first does not run.
 * Who has changed a Job, and when, is shown to those who may change it.
 * Favourites are everybody's own. They need permission to view the Job, and a token that may write.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from api_shim.domain.accounts import FavouriteJob
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.model import NEVER, Job, JobResult
+from api_shim.reconcile.firings import MISSED_AFTER
 from api_shim.services.authorization import get_authorized, load_contexts, permitted_ids
-from api_shim.services.forecast import due_within, forecasts
+from api_shim.services.forecast import forecasts
 from api_shim.services.queries import asked_of
-from api_shim.services.schedule_views import ENABLED, LOOKED_AT
 from api_shim.services.schedules import why_never
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
@@ -29,8 +29,7 @@ from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 KIND = ObjectType.JOB
 CANDIDATES = 3
-"""How many scheduled jobs of each Job are judged, those that are due first, for the one that runs next."""
-ALWAYS = datetime.max.replace(tzinfo=UTC)
+"""How many scheduled jobs of each Job are judged at first for the one that runs next, those that may be due first."""
 RECENT = 5
 """How many results of one Job are shown."""
 RECENT_CHANGES = 30
@@ -168,17 +167,18 @@ def _next_firings(tx: Transaction, actor: Actor, ids: list[UUID], now: datetime)
     kind = ObjectType.SCHEDULED_JOB
     if policy.check_type(actor, Action.VIEW, kind) != Allowed():
         return {}
-    rows: list[ScheduledJob] = tx.page(kind, actor, Listing(where=(ENABLED,), limit=LOOKED_AT), job_id=ids).rows
-    by_job = defaultdict[UUID, list[tuple[datetime, ScheduledJob]]](list)
-    for row in rows:
-        if (due := due_within(row, now, ALWAYS, now)) is not None:
-            by_job[row.job_id].append((due, row))
-    first = [row for found in by_job.values() for _, row in sorted(found, key=lambda each: each[0])[:CANDIDATES]]
-    cases = load_contexts(tx, first, now)
     soonest: dict[UUID, datetime] = {}
-    for case, prospect in zip(cases, forecasts(tx, cases, now), strict=True):
-        if (at := prospect.next_firing) is not None:
-            soonest[case.row.job_id] = min(at, soonest.get(case.row.job_id, ALWAYS))
+    after, many = 0, CANDIDATES
+    while ids:
+        looks = tx.first_looks(actor, ids, after=after, many=many)
+        cases = load_contexts(tx, [row for row, _ in looks], now)
+        for case, prospect in zip(cases, forecasts(tx, cases, now), strict=True):
+            if (at := prospect.next_firing) is not None:
+                soonest[case.row.job_id] = min(at, soonest.get(case.row.job_id, NEVER))
+        seen, last = Counter(row.job_id for row, _ in looks), {row.job_id: look for row, look in looks}
+        # What has not been judged fires no earlier than the last that has been may.
+        ids = [job for job in ids if seen[job] == many and soonest.get(job, NEVER) > last[job] - MISSED_AFTER]
+        after, many = after + many, many * 4
     return soonest
 
 

@@ -3,6 +3,8 @@
 * A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
 * A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
   nothing of it runs. Who made the change cannot approve it, and nobody without saying that they have seen it.
+* What has yet to run once can recur, and what recurs can run once: it counts from zero then, what of it waits for its
+  turn is passed over, and a run that was made for it before is not let go. Of a sensitive Job nothing changes so.
 * A file of its inputs that is not sent stays; another one takes another request.
 * What a person enabled or disabled is recorded as their act; one that has had its only turn, has no owner, or has
   expired is not enabled.
@@ -30,6 +32,7 @@ from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
 from api_shim.reconcile.approval_requests import rename
 from api_shim.reconcile.firings import is_taken, leave_queue
+from api_shim.reconcile.missed import pass_over_all
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authorization import (
@@ -46,6 +49,7 @@ from api_shim.services.runs import Runs
 from api_shim.services.schedules import SENSITIVE
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import ownership, policy
+from approval_gate.admission import NOT_OWED
 from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor
@@ -147,6 +151,8 @@ def _changeable(
 def _read(actor: Actor, case: AuthzContext, body: object, now: datetime) -> ScheduleChange:
     """Return the change of a scheduled job as it stands, if the actor may change it so."""
     edit = read_edit(body, case.row, now)
+    if _turns(case.row, edit.fields) and case.job.has_sensitive_variables:
+        raise Invalid({"interval": [SENSITIVE]})
     may = ownership.change(actor, case.request, runs_otherwise=edit.runs_otherwise, inputs=edit.inputs)
     policy.enforce(may, KIND)
     return edit
@@ -169,11 +175,18 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
     _record(tx, actor, row, to, now)
     if HOW & to.keys():
         leave_queue(row, now, tx)
+    if _turns(row, to) and not row.one_off:
+        pass_over_all(row.id, NOT_OWED, now, tx)
     row = tx.change(row, **to, **_following(row, case.job, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     if "name" in to:
         rename(tx, row)
     return revalidate(tx, row, case.job, now)
+
+
+def _turns(row: ScheduledJob, to: Mapping[str, Any]) -> bool:
+    """Say whether what runs once is to recur with these fields, or what recurs to run once."""
+    return "interval" in to and to["interval"].recurring is row.one_off
 
 
 def _following(row: ScheduledJob, job: Job, to: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -192,6 +205,9 @@ def _following(row: ScheduledJob, job: Job, to: Mapping[str, Any], now: datetime
     replaced = {"queue"} if row.awaits_decision else WHAT
     if row.one_off and (to.get("enabled") or replaced & to.keys()):
         also["run_outdated"] = True
+    if _turns(row, to):
+        # A run that stands for it in Prefect is of another kind; and what has run before was not its only turn.
+        also |= {"run_outdated": True, "total_run_count": 0, "last_run_at": None}
     return also
 
 

@@ -38,6 +38,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -813,6 +814,33 @@ class Transaction:
         approved = (of.approval == ApprovalState.APPROVED, of.approved_at.is_not(None), of.id.not_in(list(but)))
         return self._newest(ObjectType.SCHEDULED_JOB, actor, jobs, of.job_id, job_ids, of.approved_at, approved)
 
+    def first_looks(
+        self, actor: Actor, job_ids: Collection[UUID], *, after: int, many: int
+    ) -> list[tuple[ScheduledJob, datetime]]:
+        """Return some scheduled jobs of each Job that may fire and that the actor may view, the earliest first.
+
+        Args:
+            actor: the caller.
+            job_ids: the ids of the Jobs.
+            after: how many of each Job are passed over.
+            many: how many of each Job are returned at most.
+
+        Returns:
+            each with when it begins, or is to be looked at again once it is projected: it fires not much before that.
+        """
+        kind, row = ObjectType.SCHEDULED_JOB, scheduled_jobs.c
+        by_start = or_(_lags(scheduled_jobs), row.interval == Interval.FUTURE)
+        look = case((by_start, row.start_time), else_=row.next_look_at)
+        place = func.row_number().over(partition_by=row.job_id, order_by=(look, row.id)).label("place")
+        seen = self._visible(kind, actor, Action.VIEW)
+        may_fire = and_(row.enabled, row.approval.in_([each for each in ApprovalState if each.lets_run]))
+        ranked = select(row.id, look.label("look"), place).select_from(joined(kind))
+        placed = ranked.where(row.job_id.in_(job_ids), row.owner_id.is_not(None), may_fire, seen).subquery().c
+        found = select(placed.id, placed.look).where(placed.place > after, placed.place <= after + many)
+        looks: dict[UUID, datetime] = {each.id: each.look for each in self._connection.execute(found)}
+        rows = self.all(ScheduledJob, order="id", id=[*looks])
+        return sorted(((each, looks[each.id]) for each in rows), key=lambda each: each[1])
+
     def _newest(
         self,
         kind: ObjectType,
@@ -978,10 +1006,10 @@ class Transaction:
         return self._read(NotificationTarget, _due_targets(), now=now, limit=limit)
 
     def due_notifications(self, target: NotificationTarget, now: datetime, limit: int) -> list[Notification]:
-        """Return what is to be told to a target now, the oldest first."""
+        """Return what is to be told to a target now, in the order in which it happened."""
         table = TABLES[Notification]
         due = select(table).where(table.c.target_id == target.id, table.c.due_at <= now)
-        return self._read(Notification, due.order_by(table.c.due_at, table.c.id).limit(limit))
+        return self._read(Notification, due.order_by(table.c.at, table.c.id).limit(limit))
 
     def unmarked(self, topic: Told, before: datetime, limit: int) -> list[ApprovalRequest]:
         """Return requests that wait, and have since a moment, or end by then, of which that was not told.

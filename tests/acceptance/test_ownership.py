@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -196,8 +196,44 @@ def test_a_change_of_what_was_approved_asks_again_and_stops_it_at_once(
     admin.delete(row["url"])
 
 
+def test_what_repeats_is_made_to_run_once_and_does_and_what_runs_once_to_repeat(admin: httpx.Client) -> None:
+    row = schedule(admin, unique("each minute"), interval="hourly")
+    deployment = eventually(lambda: _deployment(admin, row))
+    soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    once = admin.patch(row["url"], json={"interval": "future", "start_time": soon})
+    assert (once.status_code, once.json()["one_off"]) == (200, True)
+    eventually(lambda: admin.get(f"/api/deployments/{deployment}").status_code == 404)
+    [ran] = over(admin, row, 1)
+    assert ran["status"]["value"] == "SUCCESS"
+    assert admin.get(row["url"]).json()["total_run_count"] == 1
+    told = "It has already run. Make a new request instead."
+    assert detail(admin.patch(row["url"], json={"interval": "daily"})) == (400, {"interval": [told]})
+
+    later = schedule(admin, unique("once"))
+    run = eventually(lambda: _runs_called(admin, later["name"]))[0]
+    daily = admin.patch(later["url"], json={"interval": "daily"})
+    assert (daily.status_code, daily.json()["one_off"]) == (200, False)
+    deployment = eventually(lambda: _deployment(admin, later))
+    eventually(lambda: _state(admin, run["id"]) == "Replaced")
+    assert [each["schedule"]["cron"] for each in admin.get(f"/api/deployments/{deployment}/schedules").json()] == [
+        "0 0 * * *"
+    ]
+    for each in (row, later):
+        assert admin.delete(each["url"]).status_code == 204
+
+
+def _runs_called(admin: httpx.Client, name: str) -> list[Shape]:
+    found: list[Shape] = admin.post("/api/flow_runs/filter", json={"flow_runs": {"name": {"any_": [name]}}}).json()
+    return found
+
+
+def _state(admin: httpx.Client, run_id: str) -> str:
+    name: str = admin.get(f"/api/flow_runs/{run_id}").json()["state"]["name"]
+    return name
+
+
 REFUSED_CHANGES = [
-    pytest.param({"interval": "future"}, "interval", id="once, of what repeats"),
+    pytest.param({"interval": "immediately"}, "interval", id="at once, of what exists"),
     pytest.param({"user": "bob"}, "user", id="the owner"),
     pytest.param({"approved_by_user": "bob"}, "approved_by_user", id="the approver"),
     pytest.param({"approval_state": "approved"}, "approval_state", id="the approval"),

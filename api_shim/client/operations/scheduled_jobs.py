@@ -22,8 +22,10 @@ from api_shim.client.protocol import (
     rows,
     text_of,
 )
+from approval_gate.errors import Invalid
 
 SCHEDULED = "scheduled-jobs"
+ONE_OF = "Give only one of `every`, `cron` and `once`."
 
 
 def scheduled_jobs(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.ScheduledJob]]:
@@ -91,7 +93,9 @@ def change(
     enabled: bool | None = None,
     data: Mapping[str, Any] | None = None,
     at: datetime | str | None = None,
+    every: str | None = None,
     cron: str | None = None,
+    once: bool = False,
     time_zone: str | None = None,
     misfire: str | None = None,
     queue: str | None = None,
@@ -105,7 +109,9 @@ def change(
         enabled: whether it runs when it is due.
         data: the values of all variables of the Job.
         at: the start time; without an offset it is in the time zone of the scheduled job.
-        cron: a crontab of five fields, for a scheduled job with a crontab.
+        every: ``hourly``, ``daily`` or ``weekly``; repeats from the start time on.
+        cron: a crontab of five fields; repeats by it.
+        once: runs once, at the start time, and no longer repeats.
         time_zone: the IANA name of the time zone.
         misfire: what becomes of firings that no worker took in time: ``last``, ``skip``, ``all`` or ``ask``.
         queue: the work queue.
@@ -125,11 +131,18 @@ def change(
 
     >>> shim.change("nightly", cron="0 3 * * *").crontab
     '0 3 * * *'
+    >>> shim.change("nightly", once=True, at="2030-01-01T02:00:00Z").one_off
+    True
+    >>> shim.change("nightly", every="daily").interval
+    'daily'
     """
+    if sum(map(bool, (every, cron, once))) > 1:
+        raise Invalid(ONE_OF)
     wanted = {
         "name": name,
         "enabled": enabled,
         "data": None if data is None else dict(data),
+        "interval": "custom" if cron else "future" if once else every,
         "start_time": at,
         "crontab": cron,
         "time_zone": time_zone,

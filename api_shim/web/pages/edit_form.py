@@ -3,6 +3,7 @@
 * The inputs have the same fields as in the form that runs the Job (``run_form``).
 * Only fields that were edited are changed, so that saving does not undo changes that others made meanwhile. The form
   sends the version that it showed, and the name, of which there is no version.
+* What runs once and is over, or asks about a missed firing, has no other schedule type to choose.
 * The start is typed as local time in the schedule's zone. When only the zone of a schedule without a crontab changes,
   the start keeps its local time.
 
@@ -20,7 +21,7 @@ from zoneinfo import ZoneInfo
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import MAX_NAME
-from api_shim.web.pages.run_form import Field, Typed, as_typed, first, read_request
+from api_shim.web.pages.run_form import INTERVALS, Field, Typed, as_typed, first, read_request
 
 OWN = ("name", "interval", "crontab", "start_time", "time_zone", "misfire", "queue")
 COPY = " (copy)"
@@ -49,6 +50,13 @@ def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
         "queue": row.queue,
     }
     return {**{name: [text] for name, text in own.items()}, **as_typed(fields, row.inputs)}
+
+
+def intervals_of(row: ScheduledJob) -> list[tuple[Interval, str]]:
+    """Return the schedule types that it can have, each with its label; none if it can have no other one."""
+    if row.is_spent or row.missed is not None:
+        return []
+    return [(each, label) for each, (label, _) in INTERVALS.items() if each is not Interval.IMMEDIATELY]
 
 
 def copied(row: ScheduledJob, fields: Collection[Field], due: datetime | None, now: datetime) -> Typed:

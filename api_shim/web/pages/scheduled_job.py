@@ -29,7 +29,6 @@ from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run import LABELS
 from api_shim.web.pages.run_form import (
-    INTERVALS,
     MISFIRES,
     OBJECTS,
     Faults,
@@ -114,7 +113,8 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
         faults = faults_in([error.detail], _present(row, fields))
         return await _form(here, found, fields, typed, faults, version_in(sent), status_of(error))
     again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
-    return await here.go(address, f"{changed.name} was changed{' and waits for approval again' if again else ''}.")
+    called = labels.title(changed.name)
+    return await here.go(address, f"{called} was changed{' and waits for approval again' if again else ''}.")
 
 
 async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: str, *, receiver: str = "") -> Response:
@@ -202,7 +202,7 @@ def _fields(found: Detail) -> list[Field]:
 
 def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
     """Return the ids of the form fields on the page, beside which a fault can be shown."""
-    without = {"crontab", "interval"} if row.one_off else set()
+    without = set() if edit_form.intervals_of(row) else {"crontab", "interval"}
     return {field.id for field in fields} | {*edit_form.OWN} - without
 
 
@@ -224,7 +224,7 @@ async def _form(
         faults=faults,
         labels={**LABELS, **{field.id: field.label for field in fields}},
         why_no_inputs=policy.why_not(found.may["change_inputs"], hidden=policy.NO_PERMISSION),
-        intervals=[] if row.one_off else [(each, label) for each, (label, _) in INTERVALS.items() if each.recurring],
+        intervals=edit_form.intervals_of(row),
         asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
         zones=time_zones(),
         misfires=MISFIRES,

@@ -42,6 +42,13 @@ def moment(time: datetime | None, ago: bool = False) -> Markup:
     return shown if now is None else Markup('{} <span class="ago">{}</span>').format(shown, _distance(now - time))
 
 
+def at(time: datetime) -> str:
+    """Return a time in the zone of the reader as text, for what is heard alone or stands in an attribute."""
+    on_clock = reader.local(time)
+    seconds = f":{on_clock:%S}" if on_clock.second else ""
+    return f"{on_clock.day} {on_clock:%B %Y, %H:%M}{seconds} {reader.abbreviation(on_clock)}"
+
+
 def weekday(time: datetime, zone: str = "") -> str:
     """Return the day of the week of a time in a zone, by default that of the reader."""
     return f"{reader.local(time, zone):%A}"
@@ -169,6 +176,7 @@ def lines(text: str | None) -> Markup:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
+    "at": at,
     "weekday": weekday,
     "elsewhere": elsewhere,
     "ago": ago,

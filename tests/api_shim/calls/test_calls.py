@@ -224,6 +224,7 @@ CASES = [
             "name": "t",
             "enabled": True,
             "data": {"n": 1},
+            "interval": "custom",
             "start_time": "2030-01-01T02:00:00+00:00",
             "crontab": "0 3 * * *",
             "time_zone": "UTC",
@@ -233,6 +234,18 @@ CASES = [
         ROW,
         schemas.ScheduledJob,
         "change everything",
+    ),
+    *(
+        case(
+            scheduled_jobs.change("s", **how),
+            "PATCH",
+            f"{E}/scheduled-jobs/s/",
+            {"interval": interval},
+            ROW,
+            schemas.ScheduledJob,
+            f"change to {interval}",
+        )
+        for how, interval in (({"every": "daily"}, "daily"), ({"once": True}, "future"))
     ),
     case(scheduled_jobs.delete("s"), "DELETE", f"{E}/scheduled-jobs/s/", None, None, None, "delete"),
     case(
@@ -425,6 +438,8 @@ def test_a_log_is_cut_where_it_is_wanted() -> None:
 def test_there_is_one_way_to_say_when() -> None:
     with pytest.raises(Invalid, match="not both"):
         next(jobs.schedule("j", name="x", every="daily", cron="* * * * *"))
+    with pytest.raises(Invalid, match="only one of"):
+        next(scheduled_jobs.change("s", every="daily", once=True))
 
 
 @pytest.mark.parametrize("answer", [said.accepted(), said.accepted(ROW, RESULT)], ids=["neither", "both"])

@@ -49,7 +49,15 @@ def test_one_is_shown_line_by_line(signoff: Run, server: Told) -> None:
 @pytest.mark.parametrize(
     ("words", "body"),
     [
-        pytest.param(("--cron", "0 3 * * *"), {"crontab": "0 3 * * *"}, id="when"),
+        pytest.param(("--cron", "0 3 * * *"), {"interval": "custom", "crontab": "0 3 * * *"}, id="when"),
+        pytest.param(
+            ("--every", "daily", "--at", "2030-01-01T02:00"),
+            {"interval": "daily", "start_time": "2030-01-01T02:00"},
+            id="how often",
+        ),
+        pytest.param(
+            ("--once", "--at", "2030-01-01T02:00"), {"interval": "future", "start_time": "2030-01-01T02:00"}, id="once"
+        ),
         pytest.param(
             ("--name", "x", "--at", "2030-01-01T02:00", "--time-zone", "UTC", "--queue", "bulk"),
             {"name": "x", "start_time": "2030-01-01T02:00", "time_zone": "UTC", "job_queue": "bulk"},
@@ -78,8 +86,11 @@ def test_a_change_that_asks_again_says_so(signoff: Run, server: Told) -> None:
     assert printed.out == "Changed “nightly”; it waits for approval. The schedule changed.\n"
 
 
-def test_a_change_of_nothing_is_a_wrong_call(signoff: Run, server: Told) -> None:
-    assert signoff("schedule", "change", "nightly").status == 2
+@pytest.mark.parametrize("words", [(), ("--every", "daily", "--once"), ("--cron", "0 3 * * *", "--every", "daily")])
+def test_a_change_of_nothing_or_to_two_schedules_is_a_wrong_call(
+    signoff: Run, server: Told, words: tuple[str, ...]
+) -> None:
+    assert signoff("schedule", "change", "nightly", *words).status == 2
     assert server.asked == []
 
 

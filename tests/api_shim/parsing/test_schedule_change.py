@@ -20,7 +20,9 @@ from tests.strategies import crontabs, fires
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FIXED = "This field cannot be changed."
 OWNER = "To change the owner, assume ownership or transfer the scheduled job."
-ONCE_OR_AGAIN = "What runs once cannot become recurring, nor the other way round; make a new request."
+NOT_NOW = "A scheduled job cannot be changed to run immediately. Give it a start time, or run its Job."
+OVER = "It has already run. Make a new request instead."
+ONLY_ONCE = "It asks about a missed firing, which runs only once. Make a new request instead."
 NO_NAME = "Please provide a name for the job schedule."
 BAD_START = "Please enter a valid date and time greater than or equal to the current date and time."
 UNREADABLE = (
@@ -61,8 +63,8 @@ def refused(body: Any, row: ScheduledJob = LATE) -> Any:
         pytest.param(None, {"non_field_errors": ["Invalid data. Expected a dictionary, but got NoneType."]}, id="null"),
         pytest.param({"user": "bob"}, {"user": [OWNER]}, id="the owner"),
         pytest.param({"user": None}, {"user": [OWNER]}, id="the owner, to nobody"),
-        pytest.param({"interval": "future"}, {"interval": [ONCE_OR_AGAIN]}, id="from again and again to once"),
-        pytest.param({"interval": "immediately"}, {"interval": [ONCE_OR_AGAIN]}, id="from again and again to now"),
+        pytest.param({"interval": "future"}, {"start_time": [BAD_START]}, id="to once, at a start that has passed"),
+        pytest.param({"interval": "immediately"}, {"interval": [NOT_NOW]}, id="to now"),
         pytest.param({"interval": "monthly"}, {"interval": ['"monthly" is not a valid choice.']}, id="to none"),
         pytest.param({"interval": None}, {"interval": [NULL]}, id="to null"),
         pytest.param({"interval": "daily", "crontab": "0 1 * * *"}, {"crontab": [ONLY_CUSTOM]}, id="and a crontab"),
@@ -414,22 +416,27 @@ def test_who_names_no_receiver_is_told_to(body: object) -> None:
 # The interval
 
 
+SOON = (NOW + DAY).isoformat()
+NIGHTLY: dict[str, Any] = {"interval": Interval.CUSTOM, "crontab": "0 2 * * *"}
+PLAIN: dict[str, Any] = {"crontab": "", "immediate": False}
+
+
 @pytest.mark.parametrize(
     ("row", "body", "changes"),
     [
         pytest.param(HOURLY, {"interval": "hourly"}, {}, id="as it is"),
-        pytest.param(HOURLY, {"interval": "weekly"}, {"interval": Interval.WEEKLY, "crontab": ""}, id="to weekly"),
-        pytest.param(LATE, {"interval": "daily"}, {"interval": Interval.DAILY, "crontab": ""}, id="from a crontab"),
+        pytest.param(HOURLY, {"interval": "weekly"}, {"interval": Interval.WEEKLY, **PLAIN}, id="to weekly"),
+        pytest.param(LATE, {"interval": "daily"}, {"interval": Interval.DAILY, **PLAIN}, id="from a crontab"),
         pytest.param(
             HOURLY,
             {"interval": "custom", "crontab": "0 2 * * *"},
-            {"interval": Interval.CUSTOM, "crontab": "0 2 * * *"},
+            {"interval": Interval.CUSTOM, "crontab": "0 2 * * *", "immediate": False},
             id="to a crontab, with a start that is to come",
         ),
         pytest.param(
             replace(HOURLY, start_time=NOW - DAY),
             {"interval": "custom", "crontab": "0 2 * * *"},
-            {"interval": Interval.CUSTOM, "crontab": "0 2 * * *", "start_time": first_time("0 2 * * *", "UTC", NOW)},
+            {**NIGHTLY, "immediate": False, "start_time": first_time("0 2 * * *", "UTC", NOW)},
             id="to a crontab, with a start that has passed",
         ),
         pytest.param(ONCE, {"interval": "future"}, {}, id="once, as it is"),
@@ -443,6 +450,68 @@ def test_what_recurs_can_recur_at_another_interval(
     assert edit.runs_otherwise is bool(changes)
 
 
-def test_a_crontab_is_needed_for_it_and_what_runs_once_stays_so() -> None:
+def test_a_crontab_is_needed_for_it() -> None:
     assert refused({"interval": "custom"}, HOURLY) == {"crontab": ["This field is required."]}
-    assert refused({"interval": "daily"}, ONCE) == {"interval": [ONCE_OR_AGAIN]}
+    assert refused({"interval": "custom"}, ONCE) == {"crontab": ["This field is required."]}
+
+
+@pytest.mark.parametrize(
+    ("row", "body", "changes"),
+    [
+        pytest.param(ONCE, {"interval": "daily"}, {"interval": Interval.DAILY}, id="to daily, from its start on"),
+        pytest.param(
+            replace(ONCE, start_time=NOW - DAY),
+            {"interval": "daily"},
+            {"interval": Interval.DAILY},
+            id="at its old time",
+        ),
+        pytest.param(
+            AT_ONCE,
+            {"interval": "daily", "start_time": SOON},
+            {"interval": Interval.DAILY, "start_time": NOW + DAY},
+            id="from at once to daily",
+        ),
+        pytest.param(ONCE, NIGHTLY, NIGHTLY, id="to a crontab, not before its start"),
+        pytest.param(
+            AT_ONCE,
+            NIGHTLY,
+            NIGHTLY | {"start_time": first_time("0 2 * * *", "UTC", NOW)},
+            id="from at once to a crontab",
+        ),
+        pytest.param(HOURLY, {"interval": "future"}, {"interval": Interval.FUTURE}, id="to once, when it was to begin"),
+        pytest.param(
+            LATE,
+            {"interval": "future", "start_time": SOON},
+            {"interval": Interval.FUTURE, "start_time": NOW + DAY},
+            id="from a crontab to once",
+        ),
+    ],
+)
+def test_what_runs_once_can_recur_and_what_recurs_can_run_once(
+    row: ScheduledJob, body: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    edit = read(body, replace(row, time_zone="UTC"))
+    assert edit.fields == PLAIN | changes
+    assert edit.runs_otherwise
+
+
+@pytest.mark.parametrize(
+    ("row", "body", "faults"),
+    [
+        pytest.param(
+            replace(ONCE, total_run_count=1), {"interval": "daily"}, {"interval": [OVER]}, id="what has run, again"
+        ),
+        pytest.param(
+            replace(AT_ONCE, missed={"of": "x"}),
+            {"interval": "daily"},
+            {"interval": [ONLY_ONCE]},
+            id="what was missed, again",
+        ),
+        pytest.param(
+            AT_ONCE, {"interval": "daily"}, {"start_time": [BAD_START]}, id="at a time that nobody has chosen"
+        ),
+        pytest.param(ONCE, {"interval": "immediately"}, {"interval": [NOT_NOW]}, id="at once"),
+    ],
+)
+def test_what_cannot_recur_or_run_once_is_told_why(row: ScheduledJob, body: Any, faults: Any) -> None:
+    assert refused(body, row) == faults

@@ -13,6 +13,7 @@ import pytest
 from api_shim.domain.accounts import FavouriteJob
 from api_shim.domain.model import Job, Status
 from api_shim.domain.recurrence import Interval
+from api_shim.reconcile.firings import MISSED_AFTER
 from api_shim.services.job_views import JobSight, JobViews
 from api_shim.store import Listing, Store
 from approval_gate.constraints import UNLIMITED, parse
@@ -91,6 +92,19 @@ def test_a_job_is_due_when_a_scheduled_job_that_they_may_view_runs_next(origin: 
         found = seen(views, who)
         assert (found[job.id].due, found[idle.id].due) == (due, None), row
         assert asyncio.run(views.detail(who, job.id)).sight.due == due, row
+
+
+def test_what_runs_next_is_found_behind_any_number_of_others_that_do_not(origin: Origin, views: JobViews) -> None:
+    job, other = origin.job(), origin.job()
+    mine, gone = origin.user("mine"), origin.user("gone", superuser=False)
+    stopped = (make_scheduled(job, gone, start_time=NOW) for _ in range(20))
+    hour = timedelta(hours=1)
+    followed = {"projected_version": 1, "interval": Interval.DAILY, "start_time": NOW - hour}
+    looked_at = make_scheduled(job, mine, **followed, next_look_at=NOW + 23 * hour + MISSED_AFTER)
+    late = make_scheduled(job, mine, start_time=NOW + 24 * hour)
+    origin.add(*stopped, looked_at, late, *(make_scheduled(other, gone, start_time=NOW) for _ in range(5)))
+    found = seen(views, ROOT)
+    assert (found[job.id].due, found[other.id].due) == (NOW + 23 * hour, None)
 
 
 def test_what_they_may_do_is_what_the_rules_say(origin: Origin, views: JobViews) -> None:

@@ -16,6 +16,7 @@ from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Sta
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times
 from api_shim.parsing.decision import Decision
+from api_shim.parsing.schedule_change import OVER
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.services.approval_state import return_stale
@@ -1187,3 +1188,159 @@ def test_wherever_a_change_of_a_one_off_dies_it_runs_once_as_the_store_says(
         assert done == ([(row.inputs, row.queue)] if row.enabled else [])
         plant.settle()
         plant.check_in_line()
+
+
+# Once, and again and again
+
+
+NIGHTS = {"interval": "daily", "start_time": TONIGHT.isoformat()}
+ONE_NIGHT = {"interval": "future", "start_time": TONIGHT.isoformat()}
+KINDS = [
+    pytest.param(LATER, {"interval": "daily"}, id="once to daily"),
+    pytest.param(LATER, {"interval": "custom", "crontab": "0 20 * * *"}, id="once to a crontab"),
+    pytest.param(AT_ONCE, NIGHTS, id="at once to daily"),
+    pytest.param(HOURLY, ONE_NIGHT, id="hourly to once"),
+    pytest.param(NIGHTLY, ONE_NIGHT, id="a crontab to once"),
+]
+
+
+def check_projected(plant: Plant, row: ScheduledJob) -> None:
+    """See that Prefect has what a scheduled job needs, and nothing of what it was before."""
+    check_in_line(plant)
+    assert len(plant.own()) == (not row.one_off)
+    if row.one_off:
+        assert row.deployment_id is None
+    else:
+        check_deployment(plant, row)
+
+
+@pytest.mark.parametrize(("schedule", "body"), [each for each in KINDS if each.values[0] is not AT_ONCE])
+def test_what_runs_once_recurs_and_what_recurs_runs_once(plants: Plants, schedule: Any, body: dict[str, Any]) -> None:
+    plant = ready(plants)
+    row = asked(plant, schedule)
+    after = edit(plant, plant.actor, row, **body)
+    assert after.one_off is not row.one_off
+    check_projected(plant, after)
+    [act] = remembered(plant)
+    assert act[0] is EventType.CHANGED
+    assert "interval" in act[2]
+    if row.one_off:
+        old = run_of(plant, row)
+        assert (old.state_name, old.message) == ("Replaced", OUTDATED)
+    back = edit(
+        plant,
+        plant.actor,
+        after,
+        interval=str(row.interval),
+        start_time=(NOW + HOUR).isoformat(),
+        **({"crontab": row.crontab} if row.crontab else {}),
+    )
+    check_projected(plant, back)
+    plant.tick(2, seconds=31)
+    check_projected(plant, now_of(plant, row))
+
+
+@pytest.mark.parametrize(("schedule", "body"), KINDS)
+def test_an_approval_for_once_is_none_for_again_and_again(plants: Plants, schedule: Any, body: dict[str, Any]) -> None:
+    plant = ready(plants, **APPROVAL)
+    row = asked(plant, schedule)
+    waits = edit(plant, plant.actor, row, **body)
+    assert waits.approval is PENDING
+    check_projected(plant, waits)
+    decide(plant, "approve", approver(plant), waits, version=shown(plant, waits))
+    check_projected(plant, now_of(plant, row))
+    again = edit(plant, plant.actor, waits, **({"interval": "hourly"} if waits.one_off else ONE_NIGHT))
+    assert (again.approval, again.approved_by) == (PENDING, "")
+    check_projected(plant, again)
+    the_hour_comes(plant)
+    assert executed(plant) == []
+
+
+@pytest.mark.parametrize("body", [{"interval": "hourly"}, {"interval": "custom", "crontab": "0 * * * *"}])
+def test_the_run_of_what_recurs_now_does_not_go_before_prefect_follows(plants: Plants, body: dict[str, Any]) -> None:
+    plant = ready(plants)
+    row = asked(plant, LATER)
+    plant.now = NOW + HOUR - SECOND
+    plant.engine.set_state(run_of(plant, row).id, "PENDING", "Pending")
+    plant.engine.fail("create_deployment", times=1)
+    edit(plant, plant.actor, row, **body)
+    plant.now += SECOND
+    assert plant.work(run_of(plant, row)) == Refuse(OUTDATED)
+    plant.settle()
+    plant.tick()
+    plant.now = NOW + 2 * HOUR
+    plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.work_off()
+    assert NOW + 2 * HOUR in [each.nominal_time for each in executed(plant)]
+    assert run_of(plant, row).id not in [each.flow_run_id for each in executed(plant)]
+
+
+def test_the_firings_of_what_runs_once_now_do_not_go_and_it_counts_from_zero(plants: Plants) -> None:
+    plant = ready(plants)
+    row = asked(plant, HOURLY)
+    plant.now = NOW + HOUR
+    plant.tick()
+    own = plant.own_id()
+    plant.engine.make_firing(own, plant.now)
+    plant.work_off()
+    assert now_of(plant, row).total_run_count == 1
+    plant.now += HOUR
+    firing = plant.engine.make_firing(own, plant.now)
+    firing = plant.engine.set_state(firing.id, "PENDING", "Pending")
+    plant.engine.fail("create_run", times=1)
+    after = edit(plant, plant.actor, row, **ONE_NIGHT)
+    assert (after.total_run_count, after.last_run_at, after.is_spent) == (0, None, False)
+    assert plant.work(firing) == Refuse(OUTDATED)
+    plant.settle()
+    check_projected(plant, now_of(plant, row))
+    the_hour_comes(plant)
+    assert [each.nominal_time for each in executed(plant)] == [NOW + HOUR, TONIGHT]
+    assert now_of(plant, row).is_spent
+
+
+def test_what_it_had_missed_is_not_made_up_for_when_it_runs_once(plants: Plants) -> None:
+    plant = ready(plants)
+    row = asked(plant, {**HOURLY, "misfire": "all"})
+    plant.now = NOW + 3 * HOUR + MINUTE * 5
+    plant.tick()
+    assert {each.status for each in plant.all(JobResult)} == {Status.PENDING}
+    edit(plant, plant.actor, row, **ONE_NIGHT)
+    told = {(each.status, each.traceback) for each in plant.all(JobResult)}
+    assert told == {(Status.REVOKED, NOT_OWED)}
+    the_hour_comes(plant)
+    assert [each.nominal_time for each in executed(plant)] == [TONIGHT]
+
+
+def test_what_has_run_or_has_become_sensitive_does_not_recur(plants: Plants) -> None:
+    plant = ready(plants)
+    row = asked(plant, LATER)
+    plant.change(plant.only(Job), has_sensitive_variables=True)
+    assert refused(plant, plant.actor, row, interval="daily") == (Invalid, {"interval": [SENSITIVE]})
+    plant.change(plant.only(Job), has_sensitive_variables=False)
+    has_run(plant, row)
+    assert refused(plant, plant.actor, row, **NIGHTS) == (Invalid, {"interval": [OVER]})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "body"),
+    [pytest.param(ONCE_TONIGHT, NIGHTS, id="to daily"), pytest.param(NIGHTLY, ONE_NIGHT, id="to once")],
+)
+def test_wherever_a_change_of_the_kind_dies_the_evening_s_run_is_one(
+    plants: Plants, schedule: Any, body: dict[str, Any]
+) -> None:
+    def about_to() -> Plant:
+        plant = ready(plants)
+        asked(plant, schedule)
+        return plant
+
+    async def does(plant: Plant) -> None:
+        await plant.schedule_changes.change(plant.actor, {"id": plant.only(ScheduledJob).id}, body)
+
+    for plant in plants.dying(about_to, does):
+        plant.start()
+        plant.settle()
+        check_projected(plant, plant.only(ScheduledJob))
+        the_hour_comes(plant)
+        assert [each.nominal_time for each in executed(plant)] == [TONIGHT]
+        plant.settle()
+        check_projected(plant, plant.only(ScheduledJob))

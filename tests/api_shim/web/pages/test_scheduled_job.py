@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -98,6 +99,26 @@ def test_what_is_scheduled_can_be_looked_at_and_renamed(browser: Browser, made: 
     answer = browser.post(f"{made}/edit", csrf=csrf_of(page), version=version_of(page), name="weekly")
     assert (answer.status_code, answer.url.path) == (200, made)
     assert "weekly was changed." in answer.text
+
+
+def test_what_recurs_is_made_to_run_once_and_once_it_has_run_it_has_no_other_schedule_type(
+    wired: Application, browser: Browser, made: str, clock: Clock
+) -> None:
+    clock.now += timedelta(seconds=1)
+    page = browser.get(f"{made}/edit")
+    assert '<option value="future">' in page.text
+    assert "immediately" not in page.text
+    sent = {"csrf": csrf_of(page), "version": version_of(page), "interval": "future"}
+    refused = browser.post(f"{made}/edit", **sent)
+    assert refused.status_code == 400
+    assert 'id="start_time-fault"' in refused.text
+    browser.post(f"{made}/edit", **sent, start_time="2031-01-01T00:00", time_zone="UTC")
+    row = now(wired, made)
+    assert row is not None
+    assert row.one_off
+    with wired.store.transaction() as tx:
+        tx.change(row, total_run_count=1)
+    assert 'id="interval"' not in browser.get(f"{made}/edit").text
 
 
 def test_what_needs_a_worker_is_refused_and_what_was_typed_stays(

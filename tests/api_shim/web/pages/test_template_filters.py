@@ -12,6 +12,7 @@ from api_shim.domain.model import Status
 from api_shim.web.pages.reader import in_utc, reading, told
 from api_shim.web.pages.template_filters import (
     ago,
+    at,
     columns,
     elsewhere,
     exact,
@@ -74,6 +75,12 @@ def test_a_moment_is_told_on_the_clocks_of_its_reader_and_in_utc() -> None:
         assert moment(NOON.astimezone(ZoneInfo("Asia/Tokyo"))) == f"{element}2026-07-01 14:00 CEST</time>"
     assert moment(NOON, ago=True) == f"{element}2026-07-01 12:00 UTC</time>"
     assert moment(None, ago=True) == "–"
+
+
+def test_a_moment_that_is_heard_is_told_in_words_on_the_clocks_of_its_reader() -> None:
+    with reading("Europe/Berlin", NOON):
+        assert at(NOON) == "1 July 2026, 14:00 CEST"
+        assert at(NOON + timedelta(seconds=5)) == "1 July 2026, 14:00:05 CEST"
 
 
 @pytest.mark.parametrize(
