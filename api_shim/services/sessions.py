@@ -231,7 +231,7 @@ class Sessions:
 
     async def forget(self, key: str) -> None:
         """End the session with this key, if there is one."""
-        await self._store.write(partial(_end, hash_key(key)))
+        await self._store.write(partial(_sign_out, hash_key(key), self._clock()))
 
     async def tell(self, session: Session, notice: str) -> None:
         """Store a sentence for the next page to show."""
@@ -296,12 +296,6 @@ def _sign_out(key_hash: str, now: datetime, tx: Transaction) -> None:
     if session is not None:
         tx.remove(session)
         _record(tx, EventType.SIGNED_OUT, session, now)
-
-
-def _end(key_hash: str, tx: Transaction) -> None:
-    session = tx.get(Session, key_hash=key_hash)
-    if session is not None:
-        tx.remove(session)
 
 
 def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token:

@@ -478,6 +478,9 @@ def test_a_session_can_be_ended_by_who_has_its_key(door: Door) -> None:
     for other in ("", "no key", key):
         asyncio.run(door.sessions.forget(other))
     assert door.stored() == []
+    with door.store.transaction(write=False) as tx:
+        acts = [each.act for each in tx.newest_events(2)]
+    assert acts == [EventType.SIGNED_OUT, EventType.SIGNED_IN]
 
 
 def test_each_session_has_keys_of_its_own(door: Door) -> None:
