@@ -100,12 +100,6 @@ from approval_gate.addresses import is_private
 from approval_gate.errors import Invalid, Unavailable
 from flows.files import LARGEST_FILE
 
-WORKER = "signoff-worker"
-"""The user name of the embedded worker."""
-LOCAL = "signoff-local"
-"""The user name with which programs on the server's own machine speak to Prefect."""
-
-
 NO_HOME = (
     "The folder {home} is not the home folder of a signoff server. SIGNOFF_HOME, or --home, names another one; "
     "`signoff up` makes one."

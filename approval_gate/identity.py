@@ -6,6 +6,7 @@
   Nobody becomes somebody else by a new account or a new name.
 * The name of an account that was removed, or that has another name now, is not given to another account for
   ``KEPT``, unless a superuser says so. An account may take back a name of its own.
+* Names that the server's own accounts have, in whatever letters, are nobody else's, whether these are there or not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ LONGEST_NAME = 150
 """How many characters a user name has at most."""
 KEPT = timedelta(days=400)
 """How long a name is kept for the account that had it."""
+WORKER = "signoff-worker"
+"""The user name of the server's own worker."""
+LOCAL = "signoff-local"
+"""The user name with which programs on the server's own machine speak to Prefect."""
+RESERVED = frozenset({WORKER, LOCAL})
+"""The user names of accounts that the server makes for itself, and gives keys to."""
 TAKEN = "A user with this name already exists."
 
 

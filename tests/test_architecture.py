@@ -57,6 +57,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/services/command_line_sign_in.py": {"chance"},  # codes and ids
     "api_shim/cli/login.py": {"chance", "clock"},  # what a sign-in begins with; how long the browser is waited for
     "api_shim/services/provider_accounts.py": {"chance"},  # ids
+    "api_shim/services/provider_address.py": {"chance"},  # ids
     "api_shim/services/provider_sign_in.py": {"chance"},  # what a browser begins with
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/request_ids.py": {"chance"},  # ids of requests
@@ -186,6 +187,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0042_addresses_of_providers.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0039_targets_that_fail.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0037_notifications.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0040_tags_and_sessions.py": "tests/api_shim/store/test_schema.py",

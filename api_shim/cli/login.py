@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 import webbrowser
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -23,6 +24,7 @@ from api_shim.cli.kept_logins import Login, forget_login, keep_login, kept_login
 from api_shim.cli.remote import Insecure, Url
 from api_shim.client.transport import check_private, content_of, opened, options, read_address, stranger, undelivered
 from api_shim.keys import challenge_of
+from api_shim.services.authentication import EXPIRED, INACTIVE, INVALID_TOKEN
 from api_shim.settings import machine_name, utc_now
 from approval_gate.errors import Forbidden, NotFound, Unavailable
 
@@ -32,6 +34,16 @@ PATIENCE = 300
 DONE = b"<!doctype html><title>signoff</title><p>You can close this window and go back to the command line."
 NOT_OURS = b"<!doctype html><title>signoff</title><p>This is not the answer that is waited for."
 LONGEST_NAME = 100
+WORKS_NO_MORE = {
+    INVALID_TOKEN: "Signed out; the token had already been revoked.",
+    EXPIRED: "Signed out; the token had already expired.",
+    INACTIVE: "Signed out; the token does not work, because your account is deactivated.",
+}
+"""What is said for what the server says of a token that does not work."""
+NOT_REVOKED = (
+    "You are signed out on this machine only. The server did not revoke the token, which works until {until}: {error} "
+    "Revoke it on your page, {address}/signoff/account, or ask an administrator to."
+)
 STILL_KEPT = "The token may still be valid, and is kept: run signoff logout again."
 
 
@@ -117,11 +129,13 @@ def login(
         code = waiting.wait(PATIENCE)
     kept = _exchanged(address, {"code": code, "verifier": verifier, "machine": machine})
     keep_login(str(address), kept)
-    say(f"Signed in as {kept.username} until {kept.expires.astimezone():%Y-%m-%d %H:%M}.")
+    say(f"Signed in as {kept.username} until {_shown(kept.expires)}.")
 
 
 def logout(url: Url = "http://127.0.0.1:4200", insecure: Insecure = False) -> None:
     """Revoke the token that `signoff login` has got, and forget it; it is kept if the server cannot be reached.
+
+    If the server refuses to revoke it, it is forgotten all the same, and you are told until when it works.
 
     Example: signoff logout --url https://signoff.example.com
     """
@@ -135,13 +149,22 @@ def logout(url: Url = "http://127.0.0.1:4200", insecure: Insecure = False) -> No
     if kept.expires > utc_now():
         try:
             _asked(address, kept.key, "DELETE", f"/api/users/tokens/{kept.id}/")
-        except (Forbidden, NotFound):
-            said = "Signed out; the token had already expired."
+        except NotFound:
+            said = WORKS_NO_MORE[INVALID_TOKEN]
+        except Forbidden as error:
+            if str(error) not in WORKS_NO_MORE:
+                forget_login(str(address))
+                raise Forbidden(NOT_REVOKED.format(until=_shown(kept.expires), error=error, address=address)) from error
+            said = WORKS_NO_MORE[str(error)]
         except Unavailable as error:
             # Nobody could revoke a token that only its file knew.
             raise Unavailable(f"{error} {STILL_KEPT}") from error
     forget_login(str(address))
     say(said)
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _exchanged(address: httpx.URL, sent: dict[str, str]) -> Login:

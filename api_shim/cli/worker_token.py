@@ -49,7 +49,6 @@ def add(
     settings = read_settings(home)
     pool = pool or settings.pool
     with administering(home) as admin:
-        admin.add_worker(name, pool, utc_now())
-        key = admin.add_token(name, utc_now(), description=f"worker of {pool}")
+        _, key = admin.add_worker(name, pool, utc_now())
     origin = read_origin(settings.origin) or origin_of("127.0.0.1", 4200)
     say(STARTED_WITH.format(origin=origin, name=name, key=key, jobs=",".join(settings.job_modules), pool=pool))

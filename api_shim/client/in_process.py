@@ -31,11 +31,12 @@ from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.services.user_names import user_called
-from api_shim.settings import LOCAL, PrefectServer, Settings, read_settings, read_timeout, server_zone, utc_now
+from api_shim.settings import PrefectServer, Settings, read_settings, read_timeout, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.addresses import trusts_environment
 from approval_gate.errors import GateError
+from approval_gate.identity import LOCAL
 from approval_gate.model import Actor
 
 

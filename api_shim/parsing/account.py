@@ -2,7 +2,7 @@
 
 * A name can be printed, and written in a list of names; a user's also before the colon of ``user:token``.
 * A user's name has visible letters of one script, so that it does not look like another name. Scripts that are written
-  together, as in Japanese, count as one.
+  together, as in Japanese, count as one. It is none that the server keeps for its own accounts.
 * A key is too long to be guessed and can be sent in a header; no refusal repeats it.
 * A permission has known types, known actions, and constraints that speak of what the types have.
 
@@ -37,7 +37,7 @@ from api_shim.parsing.run_request import read_time
 from api_shim.parsing.sentences import SENTENCES, STRICT, Identified, all_as, of_text, read, rule
 from approval_gate import constraints
 from approval_gate.errors import Invalid
-from approval_gate.identity import LONGEST_NAME
+from approval_gate.identity import LONGEST_NAME, RESERVED, normal_form
 from approval_gate.model import Action, ObjectType
 from flows.inputs import is_storable
 
@@ -63,8 +63,8 @@ def check_username(name: str) -> str:
     """Return a user's name.
 
     Raises:
-        Invalid: it is empty, too long, mixes scripts, or has characters that are invisible or do not fit into
-            ``user:token``.
+        Invalid: it is empty, too long, mixes scripts, is kept for an account of the server's own, or has characters
+            that are invisible or do not fit into ``user:token``.
     """
     fits = all((c.isalnum() and c not in FILLERS) or c in "@.+-_" for c in name)
     if not name or len(name) > LONGEST_NAME or not fits or len(unicodedata.normalize("NFKC", name)) > LONGEST_NAME:
@@ -73,6 +73,8 @@ def check_username(name: str) -> str:
     if len(scripts) > 1 and not any(scripts <= each for each in TOGETHER):
         mixed = " and ".join(sorted(script.capitalize() for script in scripts))
         raise Invalid(f"A user name has letters of one script only; this one mixes {mixed}.")
+    if normal_form(name) in RESERVED:
+        raise Invalid(f"The server keeps the name {normal_form(name)} for an account of its own: choose another name.")
     return name
 
 

@@ -70,12 +70,12 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import hand_over
 from api_shim.services.provider_accounts import linking
 from api_shim.services.sessions import hash_password
-from api_shim.settings import LOCAL, WORKER
+from api_shim.services.user_names import user_called
 from api_shim.store import Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import ownership, policy
 from approval_gate.errors import Conflict, Invalid, NotFound
-from approval_gate.identity import normal_form
+from approval_gate.identity import LOCAL, RESERVED, WORKER
 from approval_gate.model import Action, Denied, ObjectType
 
 SHORT_ID = 8
@@ -607,28 +607,50 @@ class AccountAdmin:
             self._add_token(tx, user, now, key=key)
         return user
 
-    def add_worker(self, name: str, pool: str, now: datetime) -> User:
+    def add_worker(self, name: str, pool: str, now: datetime) -> tuple[User, str]:
+        """Make a token for a worker of a work pool, and the account if there is none.
+
+        Args:
+            name: the name of the account.
+            pool: the name of the work pool.
+            now: the time.
+
+        Returns:
+            the account, and the key of the token, which cannot be read again.
+
+        Raises:
+            Conflict: the name is that of an account which is no worker's, or the worker's of another pool.
+            Invalid: it cannot be a name.
+        """
+        with self._adding(f"A user named {name!r} already exists.") as tx:
+            user = self.worker_account(tx, name, pool, now)
+            return user, self._add_token(tx, user, now, description=worker_of(pool))
+
+    def worker_account(self, tx: Transaction, name: str, pool: str, now: datetime) -> User:
         """Return the account of workers that has a name and works for a pool, after making it if there is none.
 
         Args:
+            tx: the transaction.
             name: its name.
             pool: the name of the work pool.
             now: the time.
 
         Raises:
             Conflict: the name is that of an account which is no worker's, or the worker's of another pool.
+            Duplicate: there are accounts whose names are alike.
             Invalid: it cannot be a name.
         """
-        known = {normal_form(user.username): user for user in self.users()}.get(normal_form(name))
+        known = user_called(tx, name)
         if known is None:
-            made = self.add_user(name, now)
-            self.make_worker(name, pool, now)
+            made = User(id=uuid4(), username=check_username(name), created=now)
+            self._add(tx, made, now, username=name)
+            self._let_work(tx, made, pool, now)
             return made
-        works_for = self.workers().get(known.id)
+        works_for = tx.get(WorkerAccount, user_id=known.id, lock=True)
         if works_for is None:
             raise Conflict(f"{name} is not a worker account: choose another name.")
-        if works_for != pool:
-            raise Conflict(f"{name} takes runs of the work pool {works_for} only: choose another name.")
+        if works_for.pool != pool:
+            raise Conflict(f"{name} takes runs of the work pool {works_for.pool} only: choose another name.")
         return known
 
     def make_worker(self, username: str, pool: str, now: datetime) -> None:
@@ -664,14 +686,26 @@ class AccountAdmin:
             Conflict: it is no worker's.
         """
         with self._store.transaction() as tx:
-            user = _locked(tx, username)
-            was = tx.get(WorkerAccount, user_id=user.id, lock=True)
-            if was is None:
-                raise Conflict(f"{username} is not a worker account.")
-            tx.remove(was)
-            _end_runs(tx, user)
-            self._record_pool(tx, user, was.pool, "", now)
-            self._let_only_work(tx, user, now)
+            self.end_worker(tx, _locked(tx, username), now)
+
+    def end_worker(self, tx: Transaction, user: User, now: datetime) -> None:
+        """Make an account a worker's no longer, as ``unmake_worker``.
+
+        Args:
+            tx: the transaction.
+            user: the account, locked.
+            now: the time.
+
+        Raises:
+            Conflict: it is no worker's.
+        """
+        was = tx.get(WorkerAccount, user_id=user.id, lock=True)
+        if was is None:
+            raise Conflict(f"{user.username} is not a worker account.")
+        tx.remove(was)
+        _end_runs(tx, user)
+        self._record_pool(tx, user, was.pool, "", now)
+        self._let_only_work(tx, user, now)
 
     def writers(self) -> set[UUID]:
         """Return the ids of the users who may change everything in Prefect."""
@@ -715,7 +749,7 @@ class AccountAdmin:
             the name and the key of each account that was made.
         """
         with self._store.transaction() as tx:
-            if any(user.username not in (WORKER, LOCAL) for user in tx.all(User)):
+            if any(user.username not in RESERVED for user in tx.all(User)):
                 return []
             user = User(id=uuid4(), username=ADMINISTRATOR, is_superuser=True, created=now)
             self._add(tx, user, now, username=user.username, is_superuser=True, reuse_name=True)
@@ -761,6 +795,11 @@ class AccountAdmin:
         token = Token(id=uuid4(), user_id=user.id, key_hash=hash_key(secret), created=now, **given)
         add_account(tx, token, {"user": user.id, **given, **({} if key is None else {"key": key})}, now, self._by)
         return secret
+
+
+def worker_of(pool: str) -> str:
+    """Return what the token of a worker is for."""
+    return f"worker of {pool}"
 
 
 def _end_runs(tx: Transaction, user: User) -> None:

@@ -222,6 +222,22 @@ class Accounts:
         """
         return await self._write(kind, partial(_add, self._desk(actor, kind), body))
 
+    def add_within(self, tx: Transaction, actor: Actor, kind: ObjectType, body: object) -> Added:
+        """Add one, as ``add``, within a transaction that does more.
+
+        Args:
+            tx: the transaction.
+            actor: who adds it.
+            kind: the type.
+            body: its fields, as sent.
+
+        Raises:
+            Forbidden: they may add none, or not this one.
+            Invalid: a fault in a field.
+            Duplicate: when the transaction is left or before, if its name is taken.
+        """
+        return _add(self._desk(actor, kind), body, tx)
+
     async def change(
         self,
         actor: Actor,

@@ -5,7 +5,7 @@
 * A wrong exchange uses the code up as a right one does.
 * The token lasts no longer than the session was good for then: an hour at most where an identity provider has to vouch
   for its user. One from a session that a token has started belongs to that token, as any that is made with it.
-* The tokens of earlier sign-ins that have expired are removed.
+* The tokens of earlier sign-ins that have expired are removed, which is in the audit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uuid import uuid4
 from api_shim.domain.accounts import Session, SignInCode, Token, User
 from api_shim.keys import challenge_of, new_key
 from api_shim.parsing.account import LONGEST_DESCRIPTION
-from api_shim.services.accounts import add_account
+from api_shim.services.accounts import add_account, remove_account
 from api_shim.services.authentication import Unauthenticated, actor_with, hash_key, makers
 from api_shim.services.sessions import Visitor
 from api_shim.settings import SignInRules
@@ -165,4 +165,4 @@ def _forget_old(tx: Transaction, user: User, now: datetime) -> None:
     old = [each for each in tx.all(Token, user_id=user.id) if each.expires is not None and each.expires <= now]
     for token in old:
         if token.description.startswith(MADE_FOR):
-            tx.remove(token)
+            remove_account(tx, token, now, user)

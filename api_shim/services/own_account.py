@@ -2,7 +2,8 @@
 
 * Whoever changes their password has signed in with one, and gives it again; wrong ones slow further attempts down as at
   the sign-in, and are recorded as such. Every other session of theirs ends; this one goes on, and so do tokens.
-* Sessions are seen and ended by their own user alone: one of somebody else's does not exist for them.
+* Sessions are seen and ended by their own user alone: one of somebody else's does not exist for them. That they ended
+  some is in the audit, with how many others than the one that asked.
 * Who has signed in with a token that only reads changes nothing of this.
 """
 
@@ -12,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import Password, Session, Token, User
+from api_shim.domain.audit import EventType, account_event
 from api_shim.services.accounts import end_sessions, replace_password
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.authorization import check_still_active
@@ -120,7 +123,7 @@ class OwnAccount:
             NotFound: they have no such session.
         """
         policy.enforce(policy.may_write(visitor.actor), ObjectType.USER)
-        await self._store.write(partial(_end, visitor, session_id))
+        await self._store.write(partial(_end, visitor, session_id, self._clock()))
 
     async def end_others(self, visitor: Visitor) -> int:
         """End all of the visitor's sessions except the one that asks, and return how many.
@@ -129,7 +132,7 @@ class OwnAccount:
             Forbidden: they may not write.
         """
         policy.enforce(policy.may_write(visitor.actor), ObjectType.USER)
-        return await self._store.write(partial(_end_others, visitor))
+        return await self._store.write(partial(_end_others, visitor, self._clock()))
 
 
 def _own(visitor: Visitor, now: datetime, longest: timedelta, tx: Transaction) -> Own:
@@ -157,13 +160,22 @@ def _change_password(visitor: Visitor, known: Password, hashed: str, now: dateti
     replace_password(tx, user, hashed, now, visitor.actor, but=visitor.session.id)
 
 
-def _end(visitor: Visitor, session_id: UUID, tx: Transaction) -> None:
+def _end(visitor: Visitor, session_id: UUID, now: datetime, tx: Transaction) -> None:
     session = tx.get(Session, id=session_id, user_id=visitor.actor.id)
     if session is None:
         raise NotFound(NO_SESSION)
     tx.remove(session)
+    _record(tx, visitor, now, others=int(session.id != visitor.session.id))
 
 
-def _end_others(visitor: Visitor, tx: Transaction) -> int:
+def _end_others(visitor: Visitor, now: datetime, tx: Transaction) -> int:
     [user] = tx.all(User, id=[visitor.actor.id])
-    return end_sessions(tx, user, but=visitor.session.id)
+    if others := end_sessions(tx, user, but=visitor.session.id):
+        _record(tx, visitor, now, others=others)
+    return others
+
+
+def _record(tx: Transaction, visitor: Visitor, now: datetime, *, others: int) -> None:
+    who = visitor.actor
+    said: dict[str, Any] = {"others": others} if others else {}
+    tx.record(account_event(who.id, who.username, EventType.SIGNED_OUT, now, who, **said))

@@ -15,9 +15,11 @@ from functools import partial
 
 from api_shim.domain.accounts import Session
 from api_shim.domain.identity_providers import Attempt, IdentityProvider, NotVouched, Vouched
+from api_shim.domain.notifications import Sender
 from api_shim.services.provider_accounts import TAKEN, NotLetIn, let_in
+from api_shim.services.provider_address import take_address
 from api_shim.services.session_renewal import GOOD_FOR, sealed
-from api_shim.services.sessions import begin, new_session
+from api_shim.services.sessions import begin, new_session, used
 from api_shim.settings import SignInRules
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate.errors import NotFound
@@ -32,15 +34,22 @@ class ProviderSignIn:
         store: the store.
         provider: the provider; None without one.
         rules: who may sign in, and for how long.
+        sender: knows to which addresses people can be told of what happens.
         clock: returns the current time, timezone-aware.
     """
 
     def __init__(
-        self, store: Store, provider: IdentityProvider | None, rules: SignInRules, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        provider: IdentityProvider | None,
+        rules: SignInRules,
+        sender: Sender,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._provider = provider
         self._rules = rules
+        self._sender = sender
         self._clock = clock
 
     @property
@@ -65,7 +74,9 @@ class ProviderSignIn:
         attempt = Attempt(**{name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")})
         return await self._there().begin(attempt, redirect_uri), attempt
 
-    async def finish(self, attempt: Attempt, code: str, redirect_uri: str, address: str) -> tuple[str, Session]:
+    async def finish(
+        self, attempt: Attempt, code: str, redirect_uri: str, address: str, browser: str = ""
+    ) -> tuple[str, Session]:
         """Start a session of whoever has signed in there.
 
         Args:
@@ -73,6 +84,7 @@ class ProviderSignIn:
             code: what the provider has sent it back with.
             redirect_uri: as it was begun.
             address: where they sign in from.
+            browser: what they sign in with, for people.
 
         Returns:
             the session's key, which is not available later, and the session.
@@ -87,7 +99,7 @@ class ProviderSignIn:
         except NotVouched as error:
             raise NotLetIn(str(error)) from error
         try:
-            return await self._store.write(partial(self._enter, provider.issuer, vouched, address))
+            return await self._store.write(partial(self._enter, provider.issuer, vouched, address, browser))
         except Duplicate as error:
             raise NotLetIn(TAKEN.format(subject=vouched.subject, name=vouched.username)) from error
 
@@ -107,10 +119,13 @@ class ProviderSignIn:
             raise NotFound(NO_PROVIDER)
         return self._provider
 
-    def _enter(self, issuer: str, vouched: Vouched, address: str, tx: Transaction) -> tuple[str, Session]:
+    def _enter(self, issuer: str, vouched: Vouched, address: str, browser: str, tx: Transaction) -> tuple[str, Session]:
         now = self._clock()
         user = let_in(tx, issuer, vouched, self._rules, now)
+        take_address(tx, user, issuer, vouched, self._sender, self._store.inputs_key, now)
         key, session = new_session(user.id, now, provider=issuer, renew_by=now + GOOD_FOR)
+        how = {"provider": issuer, "renew_by": now + GOOD_FOR, **used(address, browser)}
+        key, session = new_session(user.id, now, **how)
         session = sealed(self._store, session, vouched.refresh_token)
         begin(tx, session, self._rules, address, "provider", issuer=issuer, subject=vouched.subject)
         return key, session

@@ -10,6 +10,8 @@
 * An agent signs in to no page, with whatever it has: it asks through the API for a person.
 * Each sign-in starts a new session with a new key; nothing that the browser sent before is reused.
 * Each sign-in, and each end of a session by its user, is recorded in the audit.
+* From where, and with which browser, a session was last used is kept for its user to recognise it. It is written with
+  when that was, and decides nothing.
 * A user who is removed or deactivated, or whose token is removed after they signed in with it, is signed out.
 
 Design, section 8.
@@ -43,6 +45,7 @@ from api_shim.services.authentication import (
     hash_key,
 )
 from api_shim.services.preferences import preferences_of
+from api_shim.services.token_access import LONGEST_ADDRESS
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.settings import SIGN_IN_RULES, SignInRules
@@ -117,13 +120,14 @@ class Sessions:
         self._unknown = self._hasher.hash(secrets.token_urlsafe())
         self._at_once = anyio.CapacityLimiter(AT_ONCE)
 
-    async def sign_in(self, username: str, secret: str, address: str) -> tuple[str, Session]:
+    async def sign_in(self, username: str, secret: str, address: str, browser: str = "") -> tuple[str, Session]:
         """Start a session.
 
         Args:
             username: the user name; may be empty with a token's key.
             secret: the password, or a token's key.
             address: the address that the attempt comes from.
+            browser: what it comes with, for people.
 
         Returns:
             the session's key, which is not available later, and the session.
@@ -133,7 +137,7 @@ class Sessions:
             Unauthenticated: the credentials are wrong.
         """
         who, token = await self._authenticate(username, secret, address)
-        key, session = new_session(who, self._clock(), token_id=token)
+        key, session = new_session(who, self._clock(), token_id=token, **used(address, browser))
         way = "password" if token is None else "token"
         await self._store.write(lambda tx: begin(tx, session, self.rules, address, way))
         return key, session
@@ -181,8 +185,13 @@ class Sessions:
         except VerificationError:
             return False
 
-    async def resume(self, key: str) -> Visitor:
-        """Return the user who has the session with this key.
+    async def resume(self, key: str, address: str = "", browser: str = "") -> Visitor:
+        """Return the user who has the session with this key, and record that they use it.
+
+        Args:
+            key: the key.
+            address: the address that they use it from.
+            browser: what they use it with, for people.
 
         Raises:
             Unauthenticated: the session does not exist or has ended.
@@ -190,7 +199,8 @@ class Sessions:
         """
         now, visitor = self._clock(), await self.look_up(key)
         if now - visitor.session.seen > SEEN_EVERY:
-            await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
+            to = {"seen": now, **used(address, browser)}
+            await self._store.write(lambda tx: tx.change(visitor.session, **to))
         return visitor
 
     async def look_up(self, key: str, *, renew: bool = True) -> Visitor:
@@ -221,7 +231,7 @@ class Sessions:
 
     async def forget(self, key: str) -> None:
         """End the session with this key, if there is one."""
-        await self._store.write(partial(_end, hash_key(key)))
+        await self._store.write(partial(_sign_out, hash_key(key), self._clock()))
 
     async def tell(self, session: Session, notice: str) -> None:
         """Store a sentence for the next page to show."""
@@ -250,6 +260,11 @@ def new_session(user_id: UUID, now: datetime, **of: Any) -> tuple[str, Session]:
     key = secrets.token_urlsafe(32)
     how = {"key_hash": hash_key(key), "csrf": secrets.token_urlsafe(32), "created": now, "seen": now}
     return key, Session(**{"id": uuid4(), "user_id": user_id, **how, **of})
+
+
+def used(address: str, browser: str) -> dict[str, str]:
+    """Return the fields of a session that tell from where and with what it is used."""
+    return {"used_from": address[:LONGEST_ADDRESS], "browser": browser}
 
 
 def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, way: str, **said: str) -> None:
@@ -281,12 +296,6 @@ def _sign_out(key_hash: str, now: datetime, tx: Transaction) -> None:
     if session is not None:
         tx.remove(session)
         _record(tx, EventType.SIGNED_OUT, session, now)
-
-
-def _end(key_hash: str, tx: Transaction) -> None:
-    session = tx.get(Session, key_hash=key_hash)
-    if session is not None:
-        tx.remove(session)
 
 
 def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token:

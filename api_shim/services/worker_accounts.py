@@ -2,7 +2,7 @@
 
 * This is for superusers, whose act it is in the audit; for others there are no such accounts.
 * A worker's account is made as ``signoff worker-token`` makes it (``account_admin``), and its token as every token is
-  (``accounts``): one that is made with a token that ends, ends too.
+  (``accounts``): one that is made with a token that ends, ends too. Both are one transaction.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-import anyio
-
 from api_shim.domain.accounts import Token, User, WorkerAccount
-from api_shim.services.account_admin import AccountAdmin
-from api_shim.services.accounts import Accounts, Added
+from api_shim.services.account_admin import AccountAdmin, worker_of
+from api_shim.services.accounts import Accounts, Added, lock_concerned
 from api_shim.services.authorization import check_still_active, get_authorized
-from api_shim.store import Store, Transaction
+from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import policy
+from approval_gate.errors import Conflict
 from approval_gate.model import Action, Actor, ObjectType
 
 USER = ObjectType.USER
@@ -79,10 +78,17 @@ class WorkerAccounts:
             Conflict: the name is that of an account which is no worker's, or the worker's of another pool.
             Invalid: it cannot be a name.
         """
-        admin = await self._admin(actor)
-        user = await anyio.to_thread.run_sync(partial(admin.add_worker, name, pool, self._clock()))
-        body = {"user": str(user.id), "description": f"worker of {pool}"}
-        return await self._accounts.add(actor, ObjectType.TOKEN, body)
+        self._check(actor)
+        try:
+            return await self._store.write(partial(self._add, actor, name, pool))
+        except Duplicate as error:
+            raise Conflict(f"A user named {name!r} already exists.") from error
+
+    def _add(self, actor: Actor, name: str, pool: str, tx: Transaction) -> Added:
+        check_still_active(tx, actor)
+        user = AccountAdmin(self._store, actor).worker_account(tx, name, pool, self._clock())
+        body = {"user": str(user.id), "description": worker_of(pool)}
+        return self._accounts.add_within(tx, actor, ObjectType.TOKEN, body)
 
     async def end(self, actor: Actor, user_id: UUID) -> User:
         """Make an account a worker's no longer, and return it: it takes no runs, and the keys of its runs end.
@@ -96,16 +102,20 @@ class WorkerAccounts:
             Forbidden: they may not write.
             Conflict: it is no worker's.
         """
-        admin = await self._admin(actor)
-        user: User = await self._store.read(lambda tx: get_authorized(tx, actor, Action.CHANGE, USER, id=user_id))
-        await anyio.to_thread.run_sync(partial(admin.unmake_worker, user.username, self._clock()))
+        self._check(actor)
+        return await self._store.write(partial(self._end, actor, user_id))
+
+    def _end(self, actor: Actor, user_id: UUID, tx: Transaction) -> User:
+        user: User = get_authorized(tx, actor, Action.CHANGE, USER, id=user_id)
+        lock_concerned(tx, user, actor.id)
+        check_still_active(tx, actor)
+        user = get_authorized(tx, actor, Action.CHANGE, USER, lock=True, id=user_id)
+        AccountAdmin(self._store, actor).end_worker(tx, user, self._clock())
         return user
 
-    async def _admin(self, actor: Actor) -> AccountAdmin:
+    def _check(self, actor: Actor) -> None:
         policy.enforce(policy.may_administer(actor), USER)
         policy.enforce(policy.may_write(actor), USER)
-        await self._store.write(lambda tx: check_still_active(tx, actor))
-        return AccountAdmin(self._store, actor)
 
 
 def _workers(tx: Transaction) -> list[Worker]:

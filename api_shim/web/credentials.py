@@ -18,10 +18,12 @@ import base64
 import binascii
 import json
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Message, Scope, Send
 
 from api_shim.domain.accounts import COOKIE
+from api_shim.domain.browsers import browser_called
 from api_shim.services.authentication import INVALID_TOKEN, Credentials, Unauthenticated
 from api_shim.web.rewriting import rewritten
 
@@ -82,6 +84,11 @@ def address_of(scope: Scope) -> str:
     """Return the address that a request or a websocket comes from; empty if it is not known."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def browser_of(scope: Scope) -> str:
+    """Return what the browser that a request comes from is called, for people; empty if it is not known."""
+    return browser_called(Headers(scope=scope).get("user-agent", ""))
 
 
 UI_SETTINGS = "/ui-settings"

@@ -59,6 +59,7 @@ from api_shim.web.credentials import (
     UI_SETTINGS,
     address_of,
     asking_no_login,
+    browser_of,
     read_credentials,
     session_key,
 )
@@ -211,7 +212,7 @@ class Gateway:
         return await self._caller(scope)
 
     async def _in_session(self, scope: Scope) -> Actor:
-        return (await self._sessions.resume(session_key(scope))).actor
+        return (await self._sessions.resume(session_key(scope), address_of(scope), browser_of(scope))).actor
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller

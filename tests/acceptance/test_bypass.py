@@ -29,11 +29,12 @@ import pytest
 
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.services.run_credentials import NOT_FOR_RUNS
-from api_shim.settings import WORKER, Settings
+from api_shim.settings import Settings
 from api_shim.store import Store
 from api_shim.web.prefect_worker_calls import NOT_BY_FORCE, NOT_FOR_WORKERS
 from approval_gate.admission import RUN_KEY
 from approval_gate.errors import Conflict
+from approval_gate.identity import WORKER
 from approval_gate.policy import EDITED, MAY_NOT_SWITCH, NOT_ITS_POOL, NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, unique
 from tests.databases import rewrite_audit, store_of

@@ -2,6 +2,8 @@
 
 * Everybody sees and changes their own alone.
 * Whoever may only read is told so, whatever their form has.
+* The hour of a summary is one in the time zone that the visitor prefers. Who has chosen none prefers that of the page
+  from then on, which nobody knows who sends at that hour.
 * The address of a service is like a password: it is not shown again, not even to correct it.
 """
 
@@ -38,6 +40,8 @@ async def choose(here: Here, form: Posted) -> Response:
     topics = [topic for topic in form.getlist("topic") if isinstance(topic, str)]
     try:
         choice = read_choice(topics, sent)
+        if (zone := text_of(form, "zone")) and not here.visitor.preferences.time_zone:
+            await here.use.preferences.change(here.actor, {"time_zone": zone})
     except Invalid as error:
         return await _show(here, error, typed={**sent, "topics": topics})
     await here.use.notifications.choose(here.actor, choice.topics, choice.frequency, choice.hour)
@@ -108,4 +112,5 @@ async def _show(here: Visit, error: GateError | None = None, typed: Mapping[str,
         refused=[*sentences(error.detail)] if error is not None and not known else [],
         typed={"way": "", "address": "", "target": None, **(typed or {})},
         preferred=here.visitor.preferences.time_zone,
+        zone=here.zone,
     )

@@ -21,7 +21,7 @@ from api_shim.domain.identity_providers import Attempt
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.provider_accounts import NotLetIn
 from api_shim.services.provider_sign_in import ProviderSignIn
-from api_shim.web.credentials import address_of, cookie_name, is_secure
+from api_shim.web.credentials import address_of, browser_of, cookie_name, is_secure
 from api_shim.web.deps import Services
 from api_shim.web.pages.sign_in import entered, forget_cookie, keep_cookie, show_form
 from api_shim.web.pages.visit import HOME, SIGN_IN, is_same, render, within
@@ -53,7 +53,8 @@ async def come_back(request: Request) -> Response:
     try:
         attempt, wanted = _unpacked(request)
         code = _code(request, attempt, there.issuer)
-        key, _session = await there.finish(attempt, code, _back(request), address_of(request.scope))
+        where = address_of(request.scope), browser_of(request.scope)
+        key, _session = await there.finish(attempt, code, _back(request), *where)
     except (Unauthenticated, Unavailable) as error:
         answer = await _refused(request, error, wanted)
     else:

@@ -15,7 +15,7 @@ from api_shim.services.authentication import Unauthenticated
 from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
-from api_shim.web.credentials import address_of, cookie_name, is_secure, session_cookie
+from api_shim.web.credentials import address_of, browser_of, cookie_name, is_secure, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
@@ -47,7 +47,7 @@ async def sign_in(request: Request) -> Response:
     sessions: Sessions = request.app.state.sessions
     address = address_of(request.scope)
     try:
-        key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address)
+        key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address, browser_of(request.scope))
     except (TooManyAttempts, Unauthenticated) as error:
         use: Services = request.app.state.services
         await use.refusals.signing_in(error, address, username)

@@ -35,7 +35,7 @@ from api_shim.services.authentication import Unauthenticated
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import SIGN_IN_FIRST, Sessions, Visitor
 from api_shim.web.bodies import read_form
-from api_shim.web.credentials import address_of, session_cookie
+from api_shim.web.credentials import address_of, browser_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
@@ -207,7 +207,9 @@ async def _visitor(request: Request, key: str) -> Visitor | None:
     try:
         if path == SIGN_OUT:
             return await sessions.look_up(key, renew=False)
-        return await (sessions.look_up if asked_by_script(request) else sessions.resume)(key)
+        if asked_by_script(request):
+            return await sessions.look_up(key)
+        return await sessions.resume(key, address_of(request.scope), browser_of(request.scope))
     except Unauthenticated:
         return None
     except Unavailable:
@@ -309,7 +311,7 @@ def install_errors(app: FastAPI) -> None:
         if not isinstance(error, GateError):
             raise error
         status = status_of(error)
-        again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
+        again = _address(request) if isinstance(error, Unavailable) and request.method == "GET" else ""
         title = TITLES.get(status, "The request failed")
         answer = _error(request, status, title=title, sentences=[*sentences(error.detail)], again=again)
         answer.headers.update(headers_of(error))
@@ -346,6 +348,11 @@ def _error(request: Request, status: int, **context: Any) -> Response:
 
 def _to_sign_in(request: Request) -> Response:
     # A POST cannot be repeated after signing in, so the visitor starts again at the home page.
-    wanted = request.url.path if request.method == "GET" else HOME
-    query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
-    return RedirectResponse(f"{SIGN_IN}?next={quote(wanted + query, safe='/')}", 303)
+    wanted = _address(request) if request.method == "GET" else HOME
+    return RedirectResponse(f"{SIGN_IN}?next={quote(wanted, safe='/')}", 303)
+
+
+def _address(request: Request) -> str:
+    """Return the address of a request on this origin, with what was filled in."""
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path

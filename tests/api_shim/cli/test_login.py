@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from api_shim.cli.kept_logins import ENDED, logins_file
-from api_shim.cli.login import STILL_KEPT
+from api_shim.cli.login import STILL_KEPT, WORKS_NO_MORE
 from api_shim.keys import challenge_of
+from api_shim.services.authentication import EXPIRED, INACTIVE, INVALID_TOKEN
 from tests.api_shim.cli.conftest import Run, Told
 
 KEY = "signoff_key_that_was_made_by_the_server"
@@ -117,15 +118,22 @@ def test_one_that_has_ended_is_not_sent(signoff: Run, server: Told, browser: Bro
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(204, "Signed out.\n"), (404, "Signed out; the token had already expired.\n")]
+    ("status", "detail", "said"),
+    [
+        pytest.param(204, "", "Signed out.", id="it is revoked"),
+        pytest.param(404, "No Token matches the given query.", WORKS_NO_MORE[INVALID_TOKEN], id="it is gone"),
+        pytest.param(403, INVALID_TOKEN, WORKS_NO_MORE[INVALID_TOKEN], id="it was revoked"),
+        pytest.param(403, EXPIRED, WORKS_NO_MORE[EXPIRED], id="it has expired by the clock of the server"),
+        pytest.param(403, INACTIVE, WORKS_NO_MORE[INACTIVE], id="its user is deactivated"),
+    ],
 )
 def test_who_signs_out_has_their_token_revoked_and_forgotten(
-    signoff: Run, server: Told, browser: Browser, status: int, said: str
+    signoff: Run, server: Told, browser: Browser, status: int, detail: str, said: str
 ) -> None:
     server.body = given()
     signoff("login")
-    server.status, server.body = status, {"detail": "No Token matches the given query."}
-    assert signoff("logout").out == said
+    server.status, server.body = status, {"detail": detail}
+    assert signoff("logout").out == f"{said}\n"
     assert server.asked[-1][:2] == ("DELETE", f"/api/users/tokens/{TOKEN_ID}/")
     assert server.tokens[-1] == f"Token {KEY}"
     assert KEY not in logins_file().read_text()
@@ -141,6 +149,19 @@ def test_a_token_that_could_not_be_revoked_is_kept_until_it_is(signoff: Run, ser
     assert KEY in logins_file().read_text()
     server.status = 204
     assert signoff("logout").out == "Signed out.\n"
+    assert KEY not in logins_file().read_text()
+
+
+def test_a_token_that_the_server_does_not_revoke_is_forgotten_and_its_end_is_told(
+    signoff: Run, server: Told, browser: Browser
+) -> None:
+    server.body = given()
+    signoff("login")
+    server.status, server.body = 403, {"detail": "This token can only read."}
+    refusal = signoff("logout").refusal
+    assert "on this machine only" in refusal
+    assert "works until 20" in refusal
+    assert f"This token can only read. Revoke it on your page, {server.url}/signoff/account," in refusal
     assert KEY not in logins_file().read_text()
 
 

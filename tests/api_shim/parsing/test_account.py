@@ -24,6 +24,7 @@ from api_shim.parsing.run_request import START_UNREADABLE
 from api_shim.parsing.sentences import NOT_A_STRING, REQUIRED
 from api_shim.store.columns import path_types
 from approval_gate.errors import Invalid
+from approval_gate.identity import LOCAL, WORKER
 from approval_gate.model import ObjectType
 from tests.factories import NOW, make_user
 
@@ -196,6 +197,10 @@ def mixes(scripts: str) -> str:
     return f"A user name has letters of one script only; this one mixes {scripts}."
 
 
+def reserved(name: str) -> str:
+    return f"The server keeps the name {name} for an account of its own: choose another name."
+
+
 @pytest.mark.parametrize(
     ("name", "refusal"),
     [
@@ -212,6 +217,9 @@ def mixes(scripts: str) -> str:
         pytest.param("\u00b5service", mixes("Greek and Latin"), id="a sign that is a Greek letter"),
         pytest.param("alice\u0661", mixes("Arabic and Latin"), id="a digit of another script"),
         pytest.param("김さ", mixes("Hangul and Hiragana"), id="scripts that no language writes together"),
+        pytest.param(WORKER, reserved(WORKER), id="the server's own worker"),
+        pytest.param("Signoff-ｌｏｃａｌ", reserved(LOCAL), id="the server's own programs in other letters"),
+        pytest.param("signoff-worker2", "", id="a worker of ours"),
         pytest.param("alice\u200b", CHARACTERS, id="a space without width"),
         pytest.param("a\u200dlice", CHARACTERS, id="a joiner"),
         pytest.param("\u202ealice", CHARACTERS, id="a change of direction"),

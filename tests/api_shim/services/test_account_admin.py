@@ -25,9 +25,9 @@ from api_shim.services.authentication import (
     Unauthenticated,
     hash_key,
 )
-from api_shim.settings import LOCAL, WORKER
 from api_shim.store import Store
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound
+from approval_gate.identity import LOCAL, WORKER
 from approval_gate.model import Action, Actor, ObjectType
 from tests.factories import NOW, OPERATOR, authenticate
 
@@ -341,7 +341,7 @@ def test_what_an_administrator_takes_from_the_account_of_local_programs_is_not_g
 
 def test_accounts_of_workers_keep_what_they_were_given_before_but_for_the_servers_own(few: Admin) -> None:
     old = few.add_user("old", NOW)
-    few.add_user(WORKER, NOW)
+    few.ensure_worker(KEY, NOW, pool="signoff")
     users = ["old", WORKER]
     few.add_permission(WORKERS_PERMISSION, NOW, types=["prefect"], actions=["write"], users=users)
     few.make_worker("old", "signoff", NOW)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from api_shim.domain.accounts import COOKIE, Session, SignInCode, Token, User
+from api_shim.domain.audit import EventType
 from api_shim.keys import challenge_of
 from api_shim.services.command_line_sign_in import CODE_LASTS, NOT_GOOD
 from api_shim.store import Store
@@ -130,6 +131,9 @@ def test_tokens_of_earlier_sign_ins_go_when_they_have_expired(desk: Desk) -> Non
     desk.exchange(desk.code())
     desk.exchange(desk.code())
     assert len(desk.tokens()) == 2
+    with desk.store.transaction(write=False) as tx:
+        [event] = [each for each in tx.newest_events(20) if each.act == EventType.TOKEN_REMOVED]
+    assert (event.actor, event.name) == ("alice", "alice")
 
 
 def wait(desk: Desk) -> None:

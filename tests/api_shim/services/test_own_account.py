@@ -201,6 +201,9 @@ def test_a_session_is_ended_by_its_user_and_by_nobody_else(desk: Desk) -> None:
             asyncio.run(desk.own.end(bobs, session_id))
     asyncio.run(desk.own.end(alices, other.session.id))
     assert {row.id for row in desk.all(Session)} == {alices.session.id, bobs.session.id}
+    event = desk.last()
+    assert (event.act, event.actor, event.name) == (EventType.SIGNED_OUT, "alice", "alice")
+    assert event.data == {"id": str(alices.actor.id), "others": 1}
 
 
 def test_all_others_are_ended_at_once_and_not_those_of_others(desk: Desk) -> None:
@@ -210,7 +213,10 @@ def test_all_others_are_ended_at_once_and_not_those_of_others(desk: Desk) -> Non
     desk.visitor()
     assert asyncio.run(desk.own.end_others(here)) == 2
     assert {row.id for row in desk.all(Session)} == {here.session.id, bobs.session.id}
+    told = desk.last()
+    assert (told.act, told.actor, told.data["others"]) == (EventType.SIGNED_OUT, "alice", 2)
     assert asyncio.run(desk.own.end_others(here)) == 0
+    assert desk.last() == told, "Nothing has ended."
 
 
 def test_who_only_reads_ends_no_session(desk: Desk) -> None:

@@ -11,6 +11,7 @@ import pytest
 from api_shim.domain.accounts import Group, Identity, Session, User, UserGroup
 from api_shim.domain.audit import AuditEvent
 from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.domain.notifications import Sender
 from api_shim.services import provider_accounts
 from api_shim.services.accounts import lock_concerned
 from api_shim.services.provider_accounts import NOT_LET_IN, NotLetIn
@@ -18,6 +19,8 @@ from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.settings import SignInRules
 from api_shim.store import Store, Transaction
 from approval_gate.errors import NotFound, Unavailable
+from approval_gate.identity import WORKER
+from tests.api_shim.services.telling import FakeSender
 from tests.conftest import Clock
 from tests.databases import INPUTS_KEY
 from tests.factories import administering
@@ -66,10 +69,11 @@ class Door:
         self.store, self.clock = store, clock
         self.identity = administering(store)
         self.provider = Saying()
+        self.sender: Sender = FakeSender()
 
     def enters(self, vouched: Vouched | Exception = ALICE, **rules: Any) -> tuple[str, Session]:
         self.provider.says = vouched
-        there = ProviderSignIn(self.store, self.provider, SignInRules(**rules), self.clock)
+        there = ProviderSignIn(self.store, self.provider, SignInRules(**rules), self.sender, self.clock)
         return asyncio.run(there.finish(ATTEMPT, "a code", BACK, HERE))
 
     def refused(self, vouched: Vouched | Exception = ALICE, **rules: Any) -> str:
@@ -116,6 +120,7 @@ def test_somebody_new_gets_an_account_without_rights_and_a_session_that_knows_th
     assert [(each.act, each.actor, each.name) for each in door.told()] == [
         ("user.added", f"provider: {ISSUER}", "alice"),
         ("user.linked", f"provider: {ISSUER}", "alice"),
+        ("notification-target.added", f"provider: {ISSUER}", "alice"),
         ("sign-in.accepted", "alice", "alice"),
     ]
     assert door.told()[-1].data == {
@@ -143,6 +148,9 @@ def test_who_comes_again_is_the_same_whatever_they_are_called_now(door: Door) ->
         pytest.param(Vouched(subject="7", mail="bob@example.com"), {}, "cannot be", id="who has another's mail"),
         pytest.param(Vouched(subject="7", username="a b"), {}, "cannot be", id="whose name cannot be one"),
         pytest.param(Vouched(subject="7", username="gone"), {}, "cannot be", id="who is called as somebody was"),
+        pytest.param(
+            Vouched(subject="7", username=WORKER), {}, "keeps the name", id="who is called as the server's own"
+        ),
         pytest.param(Vouched(subject="9", username="x"), {}, "deactivated", id="who is deactivated here"),
         pytest.param(Vouched(subject="10", username="x"), {}, "an agent's", id="who is linked with an agent"),
         pytest.param(Vouched(subject="8"), {"new_users": False}, "not linked", id="whose link is another issuer's"),
@@ -221,14 +229,14 @@ def test_a_group_that_an_administrator_has_just_given_stays(door: Door, monkeypa
 
 
 def test_without_a_provider_there_is_nothing(door: Door) -> None:
-    nowhere = ProviderSignIn(door.store, None, SignInRules(), door.clock)
+    nowhere = ProviderSignIn(door.store, None, SignInRules(), door.sender, door.clock)
     assert (nowhere.name, nowhere.issuer, asyncio.run(nowhere.leave(BACK))) == ("", "", "")
     with pytest.raises(NotFound):
         asyncio.run(nowhere.begin(BACK))
 
 
 def test_each_attempt_is_another(door: Door) -> None:
-    there = ProviderSignIn(door.store, door.provider, SignInRules(), door.clock)
+    there = ProviderSignIn(door.store, door.provider, SignInRules(), door.sender, door.clock)
     attempts = [asyncio.run(there.begin(BACK))[1] for _ in range(2)]
     words = {word for each in attempts for word in (each.state, each.nonce, each.verifier)}
     assert len(words) == 6

@@ -373,6 +373,20 @@ def test_that_a_session_is_used_is_noted_only_now_and_then(door: Door) -> None:
     assert seen_after(minutes=2) == door.clock.now
 
 
+def test_from_where_and_with_what_a_session_was_last_used_is_noted_with_that(door: Door) -> None:
+    door.user()
+    key, _ = asyncio.run(door.sessions.sign_in("alice", PASSWORD, HERE, "Firefox on Linux"))
+
+    def noted(address: str, browser: str) -> tuple[str, str]:
+        asyncio.run(door.sessions.resume(key, address, browser))
+        [session] = door.stored()
+        return session.used_from, session.browser
+
+    assert noted("192.0.2.7", "Safari on iPhone") == (HERE, "Firefox on Linux")
+    door.clock.forward(minutes=6)
+    assert noted("192.0.2.7" * 20, "Safari on iPhone") == (("192.0.2.7" * 20)[:64], "Safari on iPhone")
+
+
 def test_sessions_that_are_long_over_are_removed_when_their_user_comes_again(door: Door) -> None:
     door.user()
     door.enter("alice", PASSWORD)
@@ -464,6 +478,9 @@ def test_a_session_can_be_ended_by_who_has_its_key(door: Door) -> None:
     for other in ("", "no key", key):
         asyncio.run(door.sessions.forget(other))
     assert door.stored() == []
+    with door.store.transaction(write=False) as tx:
+        acts = [each.act for each in tx.newest_events(2)]
+    assert acts == [EventType.SIGNED_OUT, EventType.SIGNED_IN]
 
 
 def test_each_session_has_keys_of_its_own(door: Door) -> None:

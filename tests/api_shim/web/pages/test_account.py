@@ -138,6 +138,14 @@ def test_a_session_of_somebody_else_and_none_are_alike(visitors: Visitors) -> No
     assert bobs in sessions(visitors)
 
 
+def test_a_session_is_told_by_its_browser_and_where_it_was_used_from(visitors: Visitors, clock: Clock) -> None:
+    visitors.sees(HOME, "alice")
+    clock.forward(minutes=6)
+    firefox = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
+    visitors.sees(HOME, "alice", **firefox)
+    assert "Firefox on Linux 127.0.0.1" in text_in(visitors.sees(HOME, "alice"))
+
+
 def test_whoever_ends_the_session_that_they_use_is_at_the_door(visitors: Visitors) -> None:
     answer = visitors.sends(f"{HOME}/sessions/{visitors.session('alice').id}/end", "alice")
     assert answer.headers["location"] == "/signoff/sign-in"

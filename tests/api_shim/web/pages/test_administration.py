@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,17 +21,23 @@ from api_shim.domain.accounts import Group, Password, Permission, Token, User, U
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import ScheduledJob
 from api_shim.keys import PREFIX
+from api_shim.services import accounts
 from api_shim.services.audit_trail import AuditTrail
+from api_shim.services.running_servers import ThisServer, tell
+from api_shim.services.system_state import SystemState
 from api_shim.settings import Settings, SignInRules, shown_settings
 from api_shim.store import Store
 from api_shim.web.pages import ROUTERS
 from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
 from api_shim.web.pages.visit import ZONE_COOKIE
+from approval_gate.errors import Conflict
+from approval_gate.model import Actor
 from approval_gate.policy import LAST_SUPERUSER, SIGNS_IN_AS_THEM, SUPERUSERS_ONLY
 from tests.api_shim.statements import statements
 from tests.api_shim.web.pages.visitors import Visitors, text_in
 from tests.conftest import Clock
 from tests.factories import NOW, make_scheduled, make_user
+from tests.fakes import FakeEngine
 
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 USERS, GROUPS, PERMISSIONS = (f"{ADMINISTRATION}/{path}" for path in ("users", "groups", "permissions"))
@@ -133,7 +141,7 @@ class Office:
         subject = identity.add_user("subject", NOW, reuse_name=True)
         identity.add_token("subject", NOW)
         self.number += 1
-        robot = identity.add_worker(f"robot{self.number}", "signoff", NOW)
+        robot, _ = identity.add_worker(f"robot{self.number}", "signoff", NOW)
         self.ids = {
             "worker_id": robot.id,
             "user_id": subject.id,
@@ -501,13 +509,24 @@ def test_a_worker_gets_an_account_and_a_token_that_is_shown_once(office: Office)
     assert {actor for _, actor in acts} == {"admin"}
     assert {act for act, _ in acts} == {EventType.USER_ADDED, EventType.USER_CHANGED, EventType.TOKEN_ADDED}
     for form, told in (
-        ({"name": "subject"}, "subject is no account of workers"),
-        ({"name": "builder", "pool": "others"}, "the work pool builders alone"),
+        ({"name": "subject"}, "subject is not a worker account"),
+        ({"name": "builder", "pool": "others"}, "the work pool builders only"),
         ({"name": "not a name"}, "A user name has"),
     ):
         refusal = office.visitors.sends(WORKERS, **form)
         assert refusal.status_code in {400, 409}
         assert told in text_in(refusal)
+
+
+def test_a_worker_whose_token_cannot_be_made_gets_no_account(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise Conflict("No token for this.")
+
+    before = office.state()
+    monkeypatch.setattr(accounts, "_from_token", refuse)
+    answer = office.visitors.sends(WORKERS, name="builder", pool="builders")
+    assert (answer.status_code, "No token for this." in text_in(answer)) == (409, True)
+    assert office.state() == before
 
 
 def test_an_account_of_workers_is_ended_after_a_page_that_says_what_that_does(office: Office) -> None:
@@ -624,3 +643,18 @@ def test_a_list_asks_the_database_as_often_for_many_as_for_few(office: Office, p
                 assert office.visitors.sees(path).status_code == 200
             counts.append(len(said))
     assert counts[0] == counts[1]
+
+
+def test_a_server_that_has_told_nobody_makes_prefect_follow_all_the_same(sqlite_store: Store, clock: Clock) -> None:
+    me = ThisServer(id=uuid4(), place="here", process=1, silent_after=timedelta(minutes=1))
+    with sqlite_store.transaction() as tx:
+        tell(tx, me, [], NOW)
+
+    async def checks() -> dict[str, str]:
+        return {}
+
+    for ticked in (None, NOW):
+        readiness: Any = SimpleNamespace(checks=checks, followed=lambda ticked=ticked: ticked)
+        system = SystemState(sqlite_store, FakeEngine(clock=clock), readiness, me)
+        found = asyncio.run(system.read(Actor(id=uuid4(), username="root", superuser=True)))
+        assert [(each.id, each.followed) for each, _ in found.servers] == [(me.id, ticked)]

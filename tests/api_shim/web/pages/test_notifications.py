@@ -96,6 +96,17 @@ def test_what_is_chosen_is_shown_to_who_has_chosen_it(visitors: Visitors) -> Non
     assert visitors.sees(PLACE, "bob").text.count("checked>") == 6
 
 
+def test_an_hour_is_one_of_the_zone_that_the_page_is_read_in(visitors: Visitors) -> None:
+    def chosen(who: str, zone: str) -> str:
+        visitors.sends(f"{PLACE}/choices", who, **CHOICE, zone=zone)
+        return next(line for line in visitors.sees(PLACE, who).text.splitlines() if 'id="hour-help"' in line)
+
+    assert "In UTC, which will be" in visitors.sees(PLACE, "alice").text
+    assert "In Asia/Tokyo, as" in chosen("alice", "Asia/Tokyo")
+    assert "In Asia/Tokyo, as" in chosen("alice", "Europe/Berlin"), "who has chosen one keeps it"
+    assert "In UTC, which will be" in chosen("bob", "Europe/Atlantis")
+
+
 def test_nobody_chooses_nothing_by_mistake(visitors: Visitors) -> None:
     answer = visitors.sends(f"{PLACE}/choices", "alice", **{**CHOICE, "hour": "24", "frequency": "never"})
     assert answer.status_code == 400
@@ -149,6 +160,14 @@ def test_a_target_that_fails_says_when_it_did_why_and_when_it_is_tried_again(vis
     assert "It is not there." in shown
     assert [time in page.text for time in times] == [True] * 3
     assert "is sent after" in shown
+
+
+def test_an_address_of_the_identity_provider_says_so(visitors: Visitors) -> None:
+    target = added(visitors)
+    assert "identity provider" not in text_in(visitors.sees(PLACE, "alice"))
+    with visitors.origin.store.transaction() as tx:
+        tx.change(target, from_provider=True)
+    assert "This is your address at your identity provider." in text_in(visitors.sees(PLACE, "alice"))
 
 
 def test_a_second_test_within_a_minute_is_refused(visitors: Visitors) -> None:

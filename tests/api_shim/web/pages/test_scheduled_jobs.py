@@ -262,3 +262,4 @@ def test_a_copy_does_not_show_inputs_that_may_be_sensitive(origin: Origin, alice
     page = copied(Visitor(origin, "alice"), job, row)
     assert page.status_code == 200
     assert "nobody sees this" not in page.text
+    assert re.findall(r'name="interval" value="(\w+)"( checked)?', page.text) == [("immediately", " checked")]

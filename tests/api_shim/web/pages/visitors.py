@@ -74,8 +74,8 @@ class Visitors:
             self._cookies[who] = self._sign_in(who, self.origin.keys[who])
         return self._cookies[who]
 
-    def sees(self, path: str, who: str | None = "admin") -> httpx.Response:
-        return self.origin.ask("GET", path, None, headers=self._cookie(who))
+    def sees(self, path: str, who: str | None = "admin", **headers: str) -> httpx.Response:
+        return self.origin.ask("GET", path, None, headers={**self._cookie(who), **headers})
 
     def sends(self, path: str, who: str | None = "admin", **form: Any) -> httpx.Response:
         """Send a form, with the token of the session."""
