@@ -33,6 +33,7 @@ from sqlalchemy import (
     Connection,
     Insert,
     Integer,
+    RowMapping,
     Select,
     String,
     Table,
@@ -1135,7 +1136,7 @@ _WENT = case(
 """How a firing went, by its job result: what was passed over never started, and nobody cancelled it."""
 
 
-def _fired_in(row: Mapping[str, Any]) -> Fired:
+def _fired_in(row: RowMapping) -> Fired:
     return Fired(
         scheduled_id=row["scheduled_job_id"],
         first=row["first"],
