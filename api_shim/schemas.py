@@ -114,6 +114,19 @@ class JobQueue(Object):
     worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 
+class PreferredPagination(Shape):
+    """How long lists are."""
+
+    per_page: int = Field(description="How many rows lists show on the pages; 0 for the usual number.")
+
+
+class Preferences(Shape):
+    """What somebody prefers."""
+
+    timezone: str = Field(description="The zone in which pages tell times; empty for that of the browser.")
+    pagination: PreferredPagination
+
+
 class Tag(Object):
     """A tag of Jobs; its URL is that of the Jobs that have it."""
 

@@ -74,6 +74,10 @@ class Readiness:
         """Return since when no services have been there; None if there are some, in this process or elsewhere."""
         return self.following.away_since() if self._ticked() is None else None
 
+    def followed(self) -> datetime | None:
+        """Return when this process last began to make Prefect follow; None where it does not."""
+        return self._ticked()
+
     async def checks(self) -> Mapping[str, str]:
         """Return what is wrong, by check; an empty sentence where nothing is."""
         async with self._turn:

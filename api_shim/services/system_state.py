@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -15,6 +15,7 @@ from api_shim.domain.model import HeldJob, RunningServer
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.pools import pools_of
 from api_shim.services.readiness import Readiness
+from api_shim.services.running_servers import ThisServer
 from api_shim.settings import ShownSetting
 from api_shim.store import Store, Transaction
 from approval_gate import policy
@@ -64,12 +65,16 @@ class SystemState:
         store: the store.
         engine: Prefect.
         readiness: checks what the server needs.
+        server: this one, as it tells of itself; None for one that tells nothing.
     """
 
-    def __init__(self, store: Store, engine: Orchestrator, readiness: Readiness) -> None:
+    def __init__(
+        self, store: Store, engine: Orchestrator, readiness: Readiness, server: ThisServer | None = None
+    ) -> None:
         self._store = store
         self._engine = engine
         self._readiness = readiness
+        self._server = server
         self.settings: Sequence[ShownSetting] = ()
 
     async def read(self, actor: Actor) -> System:
@@ -81,7 +86,7 @@ class SystemState:
         policy.enforce(policy.may_administer(actor), ObjectType.USER)
         return System(
             checks=await self._readiness.checks(),
-            servers=await self._store.read(_servers),
+            servers=await self._store.read(partial(_servers, self._server, self._readiness.followed())),
             pools=await self._pools(),
             settings=self.settings,
         )
@@ -102,8 +107,16 @@ class SystemState:
             return None
 
 
-def _servers(tx: Transaction) -> list[tuple[RunningServer, int]]:
+def _servers(me: ThisServer | None, followed: datetime | None, tx: Transaction) -> list[tuple[RunningServer, int]]:
+    """Return the servers that have told, those that told last first, each with how many Jobs it has.
+
+    Of this one it is known when it made Prefect follow: where there can be no other it tells nobody, and at its start
+    it has told nothing yet.
+    """
     held: dict[object, int] = {}
     for each in tx.all(HeldJob):
         held[each.server_id] = held.get(each.server_id, 0) + 1
-    return [(server, held.get(server.id, 0)) for server in tx.all(RunningServer, order="seen")[::-1]]
+    told = tx.all(RunningServer, order="seen")[::-1]
+    if me is not None and followed is not None:
+        told = [replace(each, followed=followed) if each.id == me.id else each for each in told]
+    return [(server, held.get(server.id, 0)) for server in told]

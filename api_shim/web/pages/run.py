@@ -24,7 +24,7 @@ from api_shim.parsing.fields import read_id
 from api_shim.services.results import Again
 from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.errors import status_of
-from api_shim.web.pages import edit_form
+from api_shim.web.pages import edit_form, labels
 from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.crontab import Preview, preview
 from api_shim.web.pages.object_fields import offered
@@ -150,8 +150,9 @@ async def go_to(here: Visit, name: str, accepted: Accepted) -> Response:
         return await here.go(f"/signoff/results/{result.id}", f"{name} has been started.")
     if scheduled is None:
         raise TypeError("An accepted request has either a job result or a scheduled job.")
-    waits = f"{scheduled.name} waits for another user's approval."
-    notice = waits if scheduled.awaits_decision else f"{scheduled.name} is scheduled."
+    called = labels.title(scheduled.name)
+    waits = f"{called} waits for another user's approval."
+    notice = waits if scheduled.awaits_decision else f"{called} is scheduled."
     return await here.go(f"/signoff/scheduled-jobs/{scheduled.id}", notice)
 
 
@@ -174,6 +175,9 @@ async def _show(
     status: int = 200,
 ) -> Response:
     intervals = [Interval.IMMEDIATELY] if offer.why_only_now else list(INTERVALS)
+    if first(typed, "interval") not in intervals:
+        # As of a copy of what was scheduled before its Job was marked as sensitive.
+        typed = {**typed, "interval": [str(intervals[0])]}
     if not offer.why_not:
         fields = await offered(here.use.schedules, offer.job, fields, typed)
     return await here.show(

@@ -113,7 +113,8 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
         faults = faults_in([error.detail], _present(row, fields))
         return await _form(here, found, fields, typed, faults, version_in(sent), status_of(error))
     again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
-    return await here.go(address, f"{changed.name} was changed{' and waits for approval again' if again else ''}.")
+    called = labels.title(changed.name)
+    return await here.go(address, f"{called} was changed{' and waits for approval again' if again else ''}.")
 
 
 async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: str, *, receiver: str = "") -> Response:

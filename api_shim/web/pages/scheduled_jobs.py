@@ -25,6 +25,7 @@ from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Sight
 from api_shim.store import Listing, Page
 from api_shim.web.errors import status_of
+from api_shim.web.pages import labels
 from api_shim.web.pages.lists import headings, selected_in, versions_in
 from api_shim.web.pages.schedule_filters import conditions_of, filters, filters_in, link, listing_of
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
@@ -125,5 +126,9 @@ async def _confirm(
         versions={row.id: seen.get(row.id, version) for row, version in found},
         others=others,
         back=back,
-        faults=[f"“{row.name}” has changed since it was shown to you." for row, _ in found if str(row.id) in changed],
+        faults=[
+            f"“{labels.title(row.name)}” has changed since it was shown to you."
+            for row, _ in found
+            if str(row.id) in changed
+        ],
     )

@@ -311,7 +311,7 @@ def install_errors(app: FastAPI) -> None:
         if not isinstance(error, GateError):
             raise error
         status = status_of(error)
-        again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
+        again = _address(request) if isinstance(error, Unavailable) and request.method == "GET" else ""
         title = TITLES.get(status, "The request failed")
         answer = _error(request, status, title=title, sentences=[*sentences(error.detail)], again=again)
         answer.headers.update(headers_of(error))
@@ -348,6 +348,11 @@ def _error(request: Request, status: int, **context: Any) -> Response:
 
 def _to_sign_in(request: Request) -> Response:
     # A POST cannot be repeated after signing in, so the visitor starts again at the home page.
-    wanted = request.url.path if request.method == "GET" else HOME
-    query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
-    return RedirectResponse(f"{SIGN_IN}?next={quote(wanted + query, safe='/')}", 303)
+    wanted = _address(request) if request.method == "GET" else HOME
+    return RedirectResponse(f"{SIGN_IN}?next={quote(wanted, safe='/')}", 303)
+
+
+def _address(request: Request) -> str:
+    """Return the address of a request on this origin, with what was filled in."""
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,17 +23,21 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.keys import PREFIX
 from api_shim.services import accounts
 from api_shim.services.audit_trail import AuditTrail
+from api_shim.services.running_servers import ThisServer, tell
+from api_shim.services.system_state import SystemState
 from api_shim.settings import Settings, SignInRules, shown_settings
 from api_shim.store import Store
 from api_shim.web.pages import ROUTERS
 from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
 from api_shim.web.pages.visit import ZONE_COOKIE
 from approval_gate.errors import Conflict
+from approval_gate.model import Actor
 from approval_gate.policy import LAST_SUPERUSER, SIGNS_IN_AS_THEM, SUPERUSERS_ONLY
 from tests.api_shim.statements import statements
 from tests.api_shim.web.pages.visitors import Visitors, text_in
 from tests.conftest import Clock
 from tests.factories import NOW, make_scheduled, make_user
+from tests.fakes import FakeEngine
 
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 USERS, GROUPS, PERMISSIONS = (f"{ADMINISTRATION}/{path}" for path in ("users", "groups", "permissions"))
@@ -648,3 +654,18 @@ def test_a_list_asks_the_database_as_often_for_many_as_for_few(office: Office, p
                 assert office.visitors.sees(path).status_code == 200
             counts.append(len(said))
     assert counts[0] == counts[1]
+
+
+def test_a_server_that_has_told_nobody_makes_prefect_follow_all_the_same(sqlite_store: Store, clock: Clock) -> None:
+    me = ThisServer(id=uuid4(), place="here", process=1, silent_after=timedelta(minutes=1))
+    with sqlite_store.transaction() as tx:
+        tell(tx, me, [], NOW)
+
+    async def checks() -> dict[str, str]:
+        return {}
+
+    for ticked in (None, NOW):
+        readiness: Any = SimpleNamespace(checks=checks, followed=lambda ticked=ticked: ticked)
+        system = SystemState(sqlite_store, FakeEngine(clock=clock), readiness, me)
+        found = asyncio.run(system.read(Actor(id=uuid4(), username="root", superuser=True)))
+        assert [(each.id, each.followed) for each, _ in found.servers] == [(me.id, ticked)]

@@ -183,7 +183,9 @@ def test_a_log_is_saved_as_text(visitor: Visitor, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(result_log, "SAVED", 2)
     assert visitor.sees(visitor.ran(lines=3).id, "/log").text.splitlines()[2:] == [MORE]
     visitor.origin.engine.fail("logs")
-    assert visitor.sees(result.id, "/log").status_code == 503
+    away = visitor.sees(result.id, "/log?level=40")
+    assert away.status_code == 503
+    assert f'href="/signoff/results/{result.id}/log?level=40">Try again<' in away.text
 
 
 # Why
