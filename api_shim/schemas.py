@@ -284,6 +284,10 @@ class User(Object):
     username: str
     is_active: bool
     is_superuser: bool
+    is_agent: bool = Field(description="Whether it is the account of an agent, which asks for a person.")
+    provider: str = Field(
+        description="The issuer of the identity provider that it is linked with; empty for a local account."
+    )
     date_joined: datetime
     groups: list[Reference | Group]
 
