@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 
 import pytest
 
 import flows
+from api_shim.domain.model import Status
+from api_shim.mcp_server.tools import READS, WRITES
+from api_shim.services.forecast import ScheduleStatus
 from api_shim.store import Store
-from api_shim.web.pages.help import ACTIONS, IN_RUN, META, RECIPES, TOPICS, VARIABLES
+from api_shim.web.pages.help import ACTIONS, IN_RUN, META, RECIPES, RESULTS, SCHEDULED, TOOLS, TOPICS, VARIABLES
+from api_shim.web.pages.labels import STANDINGS
 from approval_gate.model import Action, ObjectType
 from flows.definition import _ALIASES, _META
 from flows.examples import CheckHosts
 from flows.job import _HOOKS
 from flows.variables import BooleanVar
-from tests.api_shim.origin import Origin
+from tests.api_shim.origin import ADDRESS, Origin
 from tests.api_shim.web.pages.test_run import Visitor, check_harmless
 from tests.conftest import Clock
 
@@ -57,6 +63,19 @@ def test_what_a_job_can_use_is_there() -> None:
     assert [name for name in _HOOKS if name not in explained] == []
 
 
+def test_every_tool_of_agents_is_explained_and_no_other() -> None:
+    assert {*TOOLS} == {*READS, *WRITES}
+
+
+def test_what_is_said_of_clients_is_json_with_the_address_of_this_server(origin: Origin) -> None:
+    page = html.unescape(Visitor(origin).get("/signoff/help/agents").text)
+    told = [json.loads(text) for text in re.findall(r"<pre[^>]*>(\{.*?)</pre>", page, re.DOTALL)]
+    of_one, of_another, program = [each["mcpServers"]["signoff"] for each in told]
+    assert of_one["url"] == of_another["url"] == f"{ADDRESS}/signoff/mcp"
+    assert [each["headers"]["Authorization"].partition(" ")[0] for each in (of_one, of_another)] == ["Bearer"] * 2
+    assert (program["command"], program["args"]) == ("signoff", ["mcp", "--url", ADDRESS])
+
+
 def test_every_action_is_explained_and_recipes_name_what_there_is() -> None:
     assert {*ACTIONS} == {*Action}
     for need in (need for needs in RECIPES.values() for need in needs):
@@ -65,6 +84,11 @@ def test_every_action_is_explained_and_recipes_name_what_there_is() -> None:
         found = re.findall(r"[a-z]+\.[a-z]+", kinds)
         assert found
         assert {*found} <= {str(kind) for kind in ObjectType}, need
+
+
+def test_every_state_is_explained_and_no_other() -> None:
+    assert {*RESULTS} == {*Status}
+    assert {*SCHEDULED} == {*STANDINGS} == {*ScheduleStatus}
 
 
 @pytest.mark.parametrize("who", ["admin", "plain"])
@@ -91,7 +115,11 @@ def test_it_is_linked_from_where_the_question_arises(origin: Origin) -> None:
         ("/signoff/jobs", "/signoff/help/jobs"),
         (f"/signoff/jobs/{job.id}/run", "/signoff/help/crontab"),
         ("/signoff/approval-queue", "/signoff/help/permissions"),
-        ("/signoff/results", "/signoff/help"),
+        ("/signoff/results", "/signoff/help/words"),
+        ("/signoff/scheduled-jobs", "/signoff/help/words"),
+        ("/signoff/account", "/signoff/help/api"),
+        ("/signoff/administration/permissions", "/signoff/help/permissions"),
+        ("/signoff/preferences", "/signoff/help"),
     ):
         assert f'href="{link}"' in admin.get(address).text, address
     assert "/signoff/help" not in origin.ask("GET", "/signoff/sign-in", None).text
