@@ -30,10 +30,9 @@ from api_shim.store import Listing
 from api_shim.web.csv_cells import not_a_formula
 from api_shim.web.downloads import saved
 from api_shim.web.errors import status_of
-from api_shim.web.pages.lists import asked_in, day_begins, headings, selected_in
+from api_shim.web.pages.lists import asked_in, by_name, day_begins, headings, selected_in
 from api_shim.web.pages.template_filters import in_words
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, within
-from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Conflict, NotFound, sentences
 from approval_gate.model import ObjectType
 
@@ -148,7 +147,7 @@ def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ..
     where = read_conditions(KIND, {name: [value] for name, value in query.items() if value})
     if not (user := asked.get("user")):
         return where
-    return (*where, Condition(tests=(Lookup(path="user__username", op=Op.ICONTAINS, value=user),)))
+    return (*where, by_name("user__username", user))
 
 
 def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:
