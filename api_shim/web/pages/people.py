@@ -36,7 +36,7 @@ async def person(name: str, here: Here) -> Response:
         found=found,
         who=user,
         scheduled=await _scheduled(here, user.id),
-        waiting=await _newest(here, ObjectType.APPROVAL_REQUEST, user.id, "-created", state=ApprovalState.PENDING),
+        requests=await _newest(here, ObjectType.APPROVAL_REQUEST, user.id, "-created", state=ApprovalState.PENDING),
         results=await _newest(here, ObjectType.JOB_RESULT, user.id, "-date_created"),
         of_owner=urlencode({"owner": exactly}),
         of_user=urlencode({"user": exactly}),
