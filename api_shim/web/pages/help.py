@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.crontab_text import in_words
-from api_shim.web.pages import labels, template_filters
+from api_shim.domain.status_words import RESULTS, SCHEDULES
 from api_shim.web.pages.visit import Here
 from approval_gate.errors import NotFound
 from approval_gate.model import Action
@@ -160,7 +160,7 @@ async def page(topic: str, here: Here) -> Response:
         actions=ACTIONS,
         recipes=RECIPES,
         crontabs=[(text, in_words(text)) for text in CRONTABS],
-        results=template_filters.WORDS,
-        standings=labels.STANDINGS,
+        results=RESULTS,
+        standings=SCHEDULES,
         keys=KEYS,
     )

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from api_shim.domain.calendar_spans import Span, ends_of
-from api_shim.services.forecast import Forecast, ScheduleStatus
+from api_shim.domain.status_words import ScheduleStatus
+from api_shim.services.forecast import Forecast
 from api_shim.services.schedule_views import Calendar, Lane
 from api_shim.web.pages.calendar_picture import Picture, draw, title_of
 from api_shim.web.pages.reader import reading
