@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 from api_shim.background import BackgroundLoop
 from api_shim.delivery.sender import Delivery
 from api_shim.domain.identity_providers import IdentityProvider
+from api_shim.domain.notifications import Sender
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
@@ -203,7 +204,7 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         **_in_time(store, clock, retention if follows else None, sending),
-        **_for_people(services, rates, clock, sleep, sign_in, provider),
+        **_for_people(services, rates, clock, sleep, sign_in, provider, sending.sender),
     )
 
 
@@ -222,12 +223,13 @@ def _for_people(
     sleep: Callable[[float], Awaitable[None]],
     rules: SignInRules,
     provider: IdentityProvider | None,
+    sender: Sender,
 ) -> dict[str, Any]:
     """Return what lets people in, and the pages."""
     tokens = TokenAccess(services.store, clock, sleep)
     renewal = SessionRenewal(services.store, provider, rules, clock)
     sessions = Sessions(services.store, clock, tokens.note, sleep, rules, renewal)
-    at_provider = ProviderSignIn(services.store, provider, rules, clock)
+    at_provider = ProviderSignIn(services.store, provider, rules, sender, clock)
     pages = create_pages(services, sessions, at_provider, rates, clock)
     return {"tokens": tokens, "sessions": sessions, "pages": pages}
 

@@ -270,6 +270,8 @@ class OidcProvider:
             username=_text(said, self._told.username_claim),
             name=_text(said, "name")[:LONGEST],
             mail=_text(said, "email")[:LONGEST],
+            # Some say it in a string.
+            mail_is_verified=str(said.get("email_verified", True)).lower() == "true",
             groups=self._groups(said, is_signed=bool(tokens.get("id_token"))),
             refresh_token=given if isinstance(given, str) and given else None,
         )

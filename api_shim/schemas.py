@@ -114,6 +114,19 @@ class JobQueue(Object):
     worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 
+class PreferredPagination(Shape):
+    """How long lists are."""
+
+    per_page: int = Field(description="How many rows lists show on the pages; 0 for the usual number.")
+
+
+class Preferences(Shape):
+    """What somebody prefers."""
+
+    timezone: str = Field(description="The zone in which pages tell times; empty for that of the browser.")
+    pagination: PreferredPagination
+
+
 class Tag(Object):
     """A tag of Jobs; its URL is that of the Jobs that have it."""
 
@@ -271,6 +284,10 @@ class User(Object):
     username: str
     is_active: bool
     is_superuser: bool
+    is_agent: bool = Field(description="Whether it is the account of an agent, which asks for a person.")
+    provider: str = Field(
+        description="The issuer of the identity provider that it is linked with; empty for a local account."
+    )
     date_joined: datetime
     groups: list[Reference | Group]
 

@@ -57,6 +57,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/services/command_line_sign_in.py": {"chance"},  # codes and ids
     "api_shim/cli/login.py": {"chance", "clock"},  # what a sign-in begins with; how long the browser is waited for
     "api_shim/services/provider_accounts.py": {"chance"},  # ids
+    "api_shim/services/provider_address.py": {"chance"},  # ids
     "api_shim/services/provider_sign_in.py": {"chance"},  # what a browser begins with
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/request_ids.py": {"chance"},  # ids of requests
@@ -147,6 +148,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/cli/job_hooks.py": "tests/api_shim/cli/test_job_buttons.py",
     "api_shim/client/operations/automations.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
+    "api_shim/client/operations/preferences.py": "tests/api_shim/calls/test_calls.py",
+    "api_shim/parsing/preferences.py": "tests/api_shim/services/test_preferences.py",
     "api_shim/client/operations/scheduled_jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/async_client.py": "tests/api_shim/client/test_client.py",
     # It stands on the path, and is in no package.
@@ -186,6 +189,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0042_addresses_of_providers.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0039_targets_that_fail.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0037_notifications.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0040_tags_and_sessions.py": "tests/api_shim/store/test_schema.py",

@@ -82,7 +82,7 @@ from api_shim.settings import (
     system_user,
     utc_now,
 )
-from api_shim.store import Duty, Store, place_of
+from api_shim.store import Duty, HeldElsewhere, Store, place_of
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
 from api_shim.web.prefect_writes import WritesAgain
@@ -108,8 +108,13 @@ KEEP_ALIVE = 60
 WORKER_GRACE = 5.0
 """Seconds that runs in progress have to end when the server stops."""
 
-STARTS_WITHIN = 120.0
-"""Seconds to wait for other servers of the same database to start."""
+STARTS_WITHIN = 600.0
+"""Seconds to wait for other servers of the same database to start; they start one after the other."""
+
+START_HANGS = (
+    "Another server of this database has been starting for {minutes} minutes. End it if it hangs, then start this one "
+    "again."
+)
 
 WORKS_WITHIN = 30
 """Seconds to wait for the worker before the server reports that it is running."""
@@ -514,10 +519,17 @@ def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
         patience: how many seconds to wait.
 
     Raises:
-        Unavailable: another one has not come to an end with it.
+        Unavailable: the others have not started by then.
     """
     start = ExitStack()
-    start.enter_context(store.locks.held_by_thread(Duty.START, patience))
+    try:
+        start.enter_context(store.locks.held_by_thread(Duty.START))
+    except HeldElsewhere:
+        say("Waiting for another server of this database to start …")
+        try:
+            start.enter_context(store.locks.held_by_thread(Duty.START, patience))
+        except HeldElsewhere:
+            raise Unavailable(START_HANGS.format(minutes=round(patience / 60))) from None
     return start
 
 

@@ -1,7 +1,9 @@
 """Sends mail by the mail server of the settings.
 
 * A password goes to the server over TLS, or within this machine.
-* Mail is plain text, and marked as written by a program, so that nobody's answer on holidays comes back.
+* Mail is plain text, and the same as a simple page of HTML: nothing is fetched for that, nothing in it counts who reads
+  it, and whatever others have written stays text. It is marked as written by a program, so that nobody's answer on
+  holidays comes back.
 * What is sent again, because nobody knows whether it was, has the same id: mail programs show it once.
 """
 
@@ -13,6 +15,9 @@ import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import parseaddr
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api_shim.domain.notifications import Message, Undeliverable
 from api_shim.settings import MailTls, Settings
@@ -27,6 +32,16 @@ NO_ADDRESS = "Enter the address of a mailbox, such as bob@example.com."
 NO_SERVER = "This server has no mail server to send mail by."
 REFUSED = "The mail server does not take mail for this address."
 FAILED = "The mail server cannot be reached, or did not take the message."
+
+ENCODING = "quoted-printable"
+"""What every mail server takes, however long a line is."""
+templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,5 +137,7 @@ def _written(server: MailServer, address: str, message: Message) -> EmailMessage
     mail["From"], mail["To"], mail["Subject"] = server.sender, address, message.subject
     mail["Message-ID"] = f"<{message.key}@{parseaddr(server.sender)[1].rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(message.body)
+    mail.set_content(message.body, cte=ENCODING)
+    page = templates.get_template("mail.html").render(message=message)
+    mail.add_alternative(page, subtype="html", cte=ENCODING)
     return mail

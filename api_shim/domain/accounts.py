@@ -221,6 +221,7 @@ class Identity:
         subject: who they are there; the provider gives it to nobody else.
         name: what the provider last called them, to people.
         mail: their mail address there; nobody is recognised by it.
+        mail_taken: that of their addresses there that was last taken for their notifications; empty for none.
         created: when the account was linked with it.
         seen: when the provider last vouched for them; None for never.
     """
@@ -231,6 +232,7 @@ class Identity:
     subject: str
     name: str = ""
     mail: str = ""
+    mail_taken: str = ""
     created: datetime
     seen: datetime | None = None
 

@@ -3,7 +3,7 @@
 * What happened is written with what it did, in the same transaction (``store.transaction``): who is told of it is found
   out later, and nothing waits for that. It names things by their ids; what is told of them is read when it is sent.
 * A person who has chosen nothing is told of everything, at once; who has given no target is told of nothing.
-* Mail goes to an address only once whoever reads it has confirmed that.
+* Mail goes to an address only once whoever reads it has confirmed that, or if it is what the identity provider has.
 * A target that has failed for ``OFF_AFTER`` is switched off. Until then it is tried again, ever more rarely: whatever
   is to be told there waits for that, but for what its owner has just asked for.
 """
@@ -127,6 +127,7 @@ class NotificationTarget:
         label: what it is shown as: no secret is in it.
         address: the address, encrypted.
         confirmed: whether whoever reads there wants it.
+        from_provider: whether nobody has given it, but it is the person's address at their identity provider.
         wrong_codes: how many wrong codes were given for it; each time that the code was sent again counts, too.
         sent_at: when something was last sent there; None for never.
         failing_since: since when it has failed; None while it does not.
@@ -143,6 +144,7 @@ class NotificationTarget:
     address: str = field(repr=False)
     created: datetime
     confirmed: bool = True
+    from_provider: bool = False
     wrong_codes: int = 0
     sent_at: datetime | None = None
     failing_since: datetime | None = None
@@ -277,6 +279,23 @@ def pause_after(attempts: int) -> timedelta:
     return min(timedelta(minutes=2 ** min(attempts - 1, 10)), LONGEST_PAUSE)
 
 
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """What a message says of one thing, as text.
+
+    Args:
+        line: the sentence on what happened, without its full stop.
+        more: more lines.
+        link: the address of the page that has more; empty for none.
+        page: what that page is of, such as "request"; empty without a link.
+    """
+
+    line: str
+    more: tuple[str, ...] = ()
+    link: str = ""
+    page: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """A message as it is sent.
@@ -285,11 +304,15 @@ class Message:
         subject: one line.
         body: plain text.
         key: the same when it is sent again, as nobody knows whether it was.
+        paragraphs: what the body says, for those who are sent more than plain text; empty for nobody.
+        manage: the address of the page on which its reader chooses what they are told.
     """
 
     subject: str
     body: str
     key: str
+    paragraphs: tuple[Paragraph, ...] = ()
+    manage: str = ""
 
 
 class Undeliverable(Exception):

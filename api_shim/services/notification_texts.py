@@ -1,4 +1,4 @@
-"""What messages say: plain text in which each thing is one paragraph, with a link to the page that has more.
+"""What messages say: text in which each thing is one paragraph, with a link to the page that has more.
 
 * No inputs, no results and nothing of a log are in them: mailboxes and services keep what they are sent.
 * A link leads to a page that asks, never to one that decides; whoever opens it has to sign in.
@@ -8,33 +8,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import ApprovalRequest
-from api_shim.domain.notifications import Happening, Message, Notification, Topic
+from api_shim.domain.notifications import Happening, Message, Notification, Paragraph, Topic
 from api_shim.domain.status_words import word_of
 from api_shim.services.notification_recipients import ZONE, Subjects
 from approval_gate.lifecycle import ApprovalState
 
 LONGEST_COMMENT = 500
-MANAGE = "What you are told of, and where: {origin}/signoff/notifications"
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """What is said of one thing.
-
-    Args:
-        line: the sentence on what happened, without its full stop.
-        more: more lines.
-        path: of the page that has more; empty for none.
-    """
-
-    line: str
-    more: tuple[str, ...] = ()
-    path: str = ""
+MANAGE = "What you are told of, and where: {}"
 
 
 def message_of(
@@ -49,34 +34,36 @@ def message_of(
         code: confirms the target; for who has just given it.
         zone: IANA name of the zone of its times.
     """
-    said = [_paragraph(each, subjects, code, zone) for each in told]
-    parts = ["\n".join((f"{each.line}.", *each.more, *_link(each, origin))) for each in said]
+    written = [_paragraph(each, subjects, code, zone) for each in told]
+    said = tuple(replace(each, link=f"{origin}{each.link}" if each.link else "") for each in written)
+    manage = f"{origin}/signoff/notifications"
+    parts = ["\n".join(filter(None, (f"{each.line}.", *each.more, each.link))) for each in said]
     subject = said[0].line if len(said) == 1 else f"{len(said)} notifications"
     return Message(
         subject=f"signoff: {subject}",
-        body="\n\n".join((*parts, MANAGE.format(origin=origin))) + "\n",
+        body="\n\n".join((*parts, MANAGE.format(manage))) + "\n",
         key=str(told[0].id),
+        paragraphs=said,
+        manage=manage,
     )
 
 
-def _link(said: Paragraph, origin: str) -> tuple[str, ...]:
-    return (f"{origin}{said.path}",) if said.path else ()
-
-
 def _paragraph(each: Notification, subjects: Subjects, code: str, zone: str) -> Paragraph:
+    """Return what is said of one thing, with the path of the page in place of its address."""
     match each.topic:
         case Topic.WAITING | Topic.REMINDER:
             return _waiting(each, subjects.requests[each.subject_id], zone)
         case Topic.EXPIRING:
             request = subjects.requests[each.subject_id]
             line = f"“{plain(request.name)}” expires at {moment(request.expires_at, zone)} if nobody decides about it"
-            return Paragraph(line, path=f"/signoff/approval-requests/{request.id}")
+            return Paragraph(line, (), f"/signoff/approval-requests/{request.id}", "request")
         case Topic.DECIDED:
             return _decided(subjects.requests[each.subject_id])
         case Topic.FAILED:
             result = subjects.results[each.subject_id]
             line = f"A {'dry run' if result.dry_run else 'run'} of {plain(result.name)} failed"
-            return Paragraph(line, (f"It ended at {moment(each.at, zone)}.",), f"/signoff/results/{result.id}")
+            ended = f"It ended at {moment(each.at, zone)}."
+            return Paragraph(line, (ended,), f"/signoff/results/{result.id}", "result")
         case Topic.SCHEDULE:
             return _schedule(each, plain(subjects.scheduled[each.subject_id].name), zone)
         case Topic.TEST:
@@ -95,14 +82,14 @@ def _waiting(each: Notification, request: ApprovalRequest, zone: str) -> Paragra
         line = f"“{name}” waits for your approval"
         more = plain(request.reason) or f"{by} requests a run of {plain(request.task_name)}."
     ends = (f"It expires at {moment(request.expires_at, zone)}.",) if request.expires_at else ()
-    return Paragraph(line, (more, *ends), f"/signoff/approval-queue/{request.scheduled_job_id}")
+    return Paragraph(line, (more, *ends), f"/signoff/approval-queue/{request.scheduled_job_id}", "request")
 
 
 def _decided(request: ApprovalRequest) -> Paragraph:
     by = f" by {plain(request.decided_by)}" if request.decided_by else ""
     comment = (f"Comment: {plain(request.comment)[:LONGEST_COMMENT]}",) if request.comment.strip() else ()
     line = f"“{plain(request.name)}” {_became(request.state)}{by}"
-    return Paragraph(line, comment, f"/signoff/approval-requests/{request.id}")
+    return Paragraph(line, comment, f"/signoff/approval-requests/{request.id}", "request")
 
 
 def _became(state: ApprovalState) -> str:
@@ -112,15 +99,15 @@ def _became(state: ApprovalState) -> str:
 
 def _schedule(each: Notification, name: str, zone: str) -> Paragraph:
     by = f" by {plain(each.actor)}" if each.actor else ""
-    path = f"/signoff/scheduled-jobs/{each.subject_id}"
     match each.what:
         case Happening.NEW_OWNER:
-            return Paragraph(f"“{name}” has a new owner", (f"It was handed over{by}.",), path)
+            line, more = f"“{name}” has a new owner", f"It was handed over{by}."
         case Happening.LOST_OWNER:
+            line = f"“{name}” has lost its owner"
             more = "It will fail when it would next run, until somebody assumes ownership."
-            return Paragraph(f"“{name}” has lost its owner", (more,), path)
         case _:
-            return Paragraph(f"“{name}” was disabled{by}", (f"It does not run since {moment(each.at, zone)}.",), path)
+            line, more = f"“{name}” was disabled{by}", f"It does not run since {moment(each.at, zone)}."
+    return Paragraph(line, (more,), f"/signoff/scheduled-jobs/{each.subject_id}", "schedule")
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,9 @@ from functools import partial
 
 from api_shim.domain.accounts import Session
 from api_shim.domain.identity_providers import Attempt, IdentityProvider, NotVouched, Vouched
+from api_shim.domain.notifications import Sender
 from api_shim.services.provider_accounts import TAKEN, NotLetIn, let_in
+from api_shim.services.provider_address import take_address
 from api_shim.services.session_renewal import GOOD_FOR, sealed
 from api_shim.services.sessions import begin, new_session, used
 from api_shim.settings import SignInRules
@@ -32,15 +34,22 @@ class ProviderSignIn:
         store: the store.
         provider: the provider; None without one.
         rules: who may sign in, and for how long.
+        sender: knows to which addresses people can be told of what happens.
         clock: returns the current time, timezone-aware.
     """
 
     def __init__(
-        self, store: Store, provider: IdentityProvider | None, rules: SignInRules, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        provider: IdentityProvider | None,
+        rules: SignInRules,
+        sender: Sender,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._provider = provider
         self._rules = rules
+        self._sender = sender
         self._clock = clock
 
     @property
@@ -113,6 +122,8 @@ class ProviderSignIn:
     def _enter(self, issuer: str, vouched: Vouched, address: str, browser: str, tx: Transaction) -> tuple[str, Session]:
         now = self._clock()
         user = let_in(tx, issuer, vouched, self._rules, now)
+        take_address(tx, user, issuer, vouched, self._sender, self._store.inputs_key, now)
+        key, session = new_session(user.id, now, provider=issuer, renew_by=now + GOOD_FOR)
         how = {"provider": issuer, "renew_by": now + GOOD_FOR, **used(address, browser)}
         key, session = new_session(user.id, now, **how)
         session = sealed(self._store, session, vouched.refresh_token)

@@ -63,6 +63,16 @@ def test_who_has_signed_in_is_told_and_what_they_are_called(provider: Provider) 
     assert not any(secret in shown for secret in (vouched.refresh_token, ATTEMPT.verifier, ATTEMPT.state, SECRET))
 
 
+@pytest.mark.parametrize(
+    ("said", "verified"), [({}, True), (True, True), ("true", True), (False, False), ("false", False), (None, False)]
+)
+def test_a_mail_address_is_verified_unless_the_provider_says_that_it_is_not(
+    provider: Provider, said: Any, verified: bool
+) -> None:
+    provider.claims = lambda claims: claims if said == {} else {**claims, "email_verified": said}
+    assert finish(provider).mail_is_verified is verified
+
+
 def without(name: str) -> Callable[[Claims], Claims]:
     return lambda claims: {key: value for key, value in claims.items() if key != name}
 

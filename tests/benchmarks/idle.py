@@ -43,13 +43,22 @@ def family(pid: int) -> list[int]:
 
 def cpu(pids: list[int]) -> float:
     """Return the seconds of CPU that processes have taken."""
-    return sum(sum(map(int, stat_of(pid)[11:15])) for pid in pids) / TICKS
+    ticks = 0
+    for pid in pids:
+        with suppress(OSError):
+            ticks += sum(map(int, stat_of(pid)[11:15]))
+    return ticks / TICKS
 
 
 def memory(pids: list[int]) -> float:
     """Return the memory of processes, in MB."""
-    lines = (line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    kilobytes = 0
+    for pid in pids:
+        # It may have ended.
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kilobytes / 1024
 
 
 def measure(what: str, pid: int, seconds: float) -> None:

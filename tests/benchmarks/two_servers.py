@@ -87,12 +87,14 @@ def fire(servers: Collection[Live], due: int, pids: Mapping[str, int]) -> None:
     begun = (datetime.now(UTC) + MINUTE).replace(second=0, microsecond=0)
     time.sleep((begun - datetime.now(UTC)).total_seconds() - 1)
     before, since = seconds_of_cpu(pids), time.monotonic()
-    # The last of them have half a minute.
-    time.sleep(60 * MINUTES - 30)
+    time.sleep(60 * MINUTES)
     now, seconds = seconds_of_cpu(pids), time.monotonic() - since
+    # The last of them have another minute.
+    time.sleep(60)
     with closing(Store(first.database_url)) as store, store.transaction(write=False) as tx:
         rows = tx.all(JobResult, scheduled_job_id=ids)
-    told = [row for row in rows if row.nominal_time is not None and row.nominal_time >= begun]
+    ends = begun + MINUTES * MINUTE
+    told = [row for row in rows if row.nominal_time is not None and begun <= row.nominal_time < ends]
     tell_lateness(told, due * MINUTES)
     for name, pid in pids.items():
         percent = 100 * (now[name] - before[name]) / seconds

@@ -99,7 +99,8 @@ def test_bob_gives_his_mailbox_and_a_service_and_is_told_of_a_request(
     mail = eventually(lambda: mailbox.taken[1:])[0]
     assert mail["Subject"] == "signoff: “quarterly <b>” waits for your approval"
     link = f"{live.origin}/signoff/approval-queue/{scheduled}"
-    assert link in mail.get_content()
+    for kind in ("plain", "html"):
+        assert link in mail.get_body((kind,)).get_content()
     page.goto(link)
     expect(page.get_by_role("heading", level=1)).to_have_text("quarterly <b>")
     eventually(lambda: [each for each in receiver.taken if "waits for your approval" in each["title"]])

@@ -1,7 +1,7 @@
 """``/signoff/help``: what people look up while they work, for everybody who is signed in; it needs no other server.
 
-* What it lists is what there is: variables, settings of ``Meta``, attributes of a Job, permissions and words for states
-  are compared with the code by a test, and those for states are the pages' own.
+* What it lists is what there is: variables, settings of ``Meta``, attributes of a Job, permissions, tools of agents and
+  words for states are compared with the code by a test, and those for states are the pages' own.
 * It names no Job, request or user.
 """
 
@@ -26,6 +26,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
     "crontab": ("Crontab", "the five fields, with examples"),
     "permissions": ("Permissions", "what approvers, requesters and others need"),
     "api": ("API", "requests with curl, pynautobot, Python and the command line"),
+    "agents": ("Agents", "programs that ask for people: set-up, from ask to result, and what they cannot do"),
     "words": ("Words for states", "what is waiting, running, stopped or expired"),
     "keyboard": ("Keyboard", "the pages without a mouse"),
 }
@@ -130,6 +131,22 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
 CRONTABS = ("0 2 * * *", "*/15 * * * *", "0 8-18 * * monday-friday", "30 6 1 * *", "0 0 1 jan,jul *")
 """Examples; the page says what each means in the words of the form."""
 
+TOOLS: Mapping[str, str] = {
+    "find_jobs": "Finds Jobs by a part of their name, grouping or description.",
+    "describe_job": "Describes a Job, with a JSON schema of its inputs.",
+    "check_request": "Says what is wrong with a request, whether it would wait, and who could approve it.",
+    "request_run": "Asks for a run, or a dry run, as soon as possible.",
+    "schedule_run": "Asks for a run later, or for repeated ones.",
+    "list_requests": "Lists requests, with what was decided, by whom and why.",
+    "show_request": "Shows how a request or a scheduled job stands.",
+    "list_results": "Lists results of runs.",
+    "show_result": "Shows what came of a run, with the end of its log.",
+    "wait": "Waits until a request is decided or a run is over.",
+    "cancel_run": "Cancels a run that the agent has requested.",
+    "withdraw_request": "Takes back a request, or ends a scheduled job, that the agent has made.",
+}
+"""The tools of agents."""
+
 KEYS: Mapping[str, str] = {
     "/": "go to the search field",
     "g, then q": "open the approval queue",
@@ -163,4 +180,5 @@ async def page(topic: str, here: Here) -> Response:
         results=RESULTS,
         standings=SCHEDULES,
         keys=KEYS,
+        tools=TOOLS,
     )

@@ -18,7 +18,7 @@ from api_shim.services.account_admin import DEMO, AccountAdmin
 from api_shim.services.authentication import Credentials, hash_key
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import PrefectServer, Settings, utc_now
-from api_shim.store import HeldElsewhere, Store
+from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from approval_gate.identity import LOCAL, WORKER
 from flows.registry import discover
@@ -92,11 +92,14 @@ def test_a_home_is_one_servers_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_servers_of_one_database_start_one_after_the_other(postgresql_url: str) -> None:
+def test_servers_of_one_database_start_one_after_the_other(
+    postgresql_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with closing(Store(postgresql_url)) as one, closing(Store(postgresql_url)) as other:
         first = starting(one)
-        with pytest.raises(HeldElsewhere):
+        with pytest.raises(Unavailable, match="Another server of this database has been starting for"):
             starting(other, patience=0.1)
+        assert capsys.readouterr().out == "Waiting for another server of this database to start …\n"
         first.close()
         starting(other).close()
 

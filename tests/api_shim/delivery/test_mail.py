@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
+from email.message import EmailMessage
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,59 @@ from api_shim.delivery.mail import (
     mail_server_of,
     send,
 )
-from api_shim.domain.notifications import Message, Undeliverable
+from api_shim.domain.notifications import Message, Paragraph, Undeliverable
 from api_shim.settings import MailTls, Settings
 from approval_gate.errors import Invalid
 from tests.api_shim.delivery.receivers import Mailbox
 
-MESSAGE = Message(subject="signoff: “nächtlich” waits for your approval", body="It waits.\n\nhttps://x/\n", key="17")
+MANAGE = "https://signoff.example/signoff/notifications"
+WAITS = Paragraph("“nächtlich” waits for your approval", ("It is time.",), "https://signoff.example/1", "request")
+MESSAGE = Message(
+    subject="signoff: “nächtlich” waits for your approval",
+    body="It waits.\n\nhttps://x/\n",
+    key="17",
+    paragraphs=(WAITS,),
+    manage=MANAGE,
+)
+HOSTILE = '</p><script>alert(1)</script><img src=https://evil.example/x.png> & {{ 7 * 7 }} " onload="x'
+
+
+class Elements(HTMLParser):
+    """What a page of HTML consists of.
+
+    Attributes:
+        tags: the elements, in their order.
+        attributes: what they have, by name.
+        text: what is read.
+    """
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: dict[str, list[str | None]] = defaultdict(list)
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes[name].append(value)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def part(mail: EmailMessage, kind: str) -> str:
+    """Return what mail says as plain text, or as HTML."""
+    body = mail.get_body((kind,))
+    assert body is not None
+    return str(body.get_content()).replace("\r", "")
+
+
+def sent(mailbox: Mailbox, *paragraphs: Paragraph) -> Elements:
+    """Send a message, and return its page of HTML."""
+    send(server(mailbox), "bob@example.com", replace(MESSAGE, paragraphs=paragraphs))
+    return Elements(part(mailbox.taken[-1], "html"))
 
 
 def server(mailbox: Mailbox, **to: Any) -> MailServer:
@@ -32,7 +82,7 @@ def server(mailbox: Mailbox, **to: Any) -> MailServer:
     return replace(told, **to)
 
 
-def test_mail_is_plain_text_of_a_program_to_one_person(mailbox: Mailbox) -> None:
+def test_mail_is_text_of_a_program_to_one_person(mailbox: Mailbox) -> None:
     send(server(mailbox), "bob@example.com", MESSAGE)
     [mail] = mailbox.taken
     assert (mail["From"], mail["To"], mail["Subject"]) == (
@@ -41,7 +91,33 @@ def test_mail_is_plain_text_of_a_program_to_one_person(mailbox: Mailbox) -> None
         MESSAGE.subject,
     )
     assert (mail["Auto-Submitted"], mail["Message-ID"]) == ("auto-generated", "<17@example.com>")
-    assert (mail.get_content_type(), mail.get_content().replace("\r", "")) == ("text/plain", MESSAGE.body)
+    assert mail.get_content_type() == "multipart/alternative"
+    # What is last is shown by who can.
+    assert [each.get_content_type() for each in mail.iter_parts()] == ["text/plain", "text/html"]
+    assert part(mail, "plain") == MESSAGE.body
+
+
+def test_the_page_of_html_says_the_same_and_leads_to_the_same(mailbox: Mailbox) -> None:
+    page = sent(mailbox, WAITS)
+    assert page.attributes["href"] == [WAITS.link, MANAGE]
+    assert (page.attributes["lang"], page.tags.count("h1")) == (["en"], 1)
+    assert f"{WAITS.line}.\n{WAITS.more[0]}\nOpen the request\n" in page.text
+
+
+def test_several_are_one_page_with_a_heading_for_each(mailbox: Mailbox) -> None:
+    page = sent(mailbox, WAITS, replace(WAITS, line="A run of Compact failed", page="result"), Paragraph("A test"))
+    assert [tag for tag in page.tags if tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2"]
+    assert page.attributes["href"] == [WAITS.link, WAITS.link, MANAGE]
+    assert "3 notifications" in page.text
+
+
+def test_what_others_have_written_stays_text_and_nothing_is_fetched_or_run(mailbox: Mailbox) -> None:
+    usual = sent(mailbox, WAITS)
+    page = sent(mailbox, replace(WAITS, line=HOSTILE, more=(HOSTILE,)))
+    assert page.text.count(HOSTILE) == 2
+    assert (page.tags, page.attributes) == (usual.tags, usual.attributes)
+    assert {"script", "img", "link", "iframe", "form", "style"}.isdisjoint(page.tags)
+    assert not {name for name in page.attributes if name == "src" or name.startswith("on")}
 
 
 def test_who_has_a_password_signs_in(mailbox: Mailbox) -> None:

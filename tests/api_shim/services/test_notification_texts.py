@@ -97,7 +97,10 @@ def test_a_message_says_what_happened_and_where_more_is(
     first, *rest = message.body.split("\n\n")
     assert first.startswith(f"{line}.\n")
     assert first.endswith(f"{ORIGIN}{path}")
-    assert rest[-1].strip().endswith(f"{ORIGIN}/signoff/notifications")
+    assert rest[-1].strip().endswith(message.manage)
+    [said] = message.paragraphs
+    assert (said.line, said.link, message.manage) == (line, f"{ORIGIN}{path}", f"{ORIGIN}/signoff/notifications")
+    assert "\n".join((f"{said.line}.", *said.more, said.link)) == first
 
 
 @pytest.mark.parametrize(("each", "request_now"), [case[:2] for case in EACH.values()], ids=list(EACH))

@@ -11,6 +11,7 @@ import pytest
 from api_shim.domain.accounts import Group, Identity, Session, User, UserGroup
 from api_shim.domain.audit import AuditEvent
 from api_shim.domain.identity_providers import Attempt, NotVouched, Vouched
+from api_shim.domain.notifications import Sender
 from api_shim.services import provider_accounts
 from api_shim.services.accounts import lock_concerned
 from api_shim.services.provider_accounts import NOT_LET_IN, NotLetIn
@@ -19,6 +20,7 @@ from api_shim.settings import SignInRules
 from api_shim.store import Store, Transaction
 from approval_gate.errors import NotFound, Unavailable
 from approval_gate.identity import WORKER
+from tests.api_shim.services.telling import FakeSender
 from tests.conftest import Clock
 from tests.databases import INPUTS_KEY
 from tests.factories import administering
@@ -67,10 +69,11 @@ class Door:
         self.store, self.clock = store, clock
         self.identity = administering(store)
         self.provider = Saying()
+        self.sender: Sender = FakeSender()
 
     def enters(self, vouched: Vouched | Exception = ALICE, **rules: Any) -> tuple[str, Session]:
         self.provider.says = vouched
-        there = ProviderSignIn(self.store, self.provider, SignInRules(**rules), self.clock)
+        there = ProviderSignIn(self.store, self.provider, SignInRules(**rules), self.sender, self.clock)
         return asyncio.run(there.finish(ATTEMPT, "a code", BACK, HERE))
 
     def refused(self, vouched: Vouched | Exception = ALICE, **rules: Any) -> str:
@@ -117,6 +120,7 @@ def test_somebody_new_gets_an_account_without_rights_and_a_session_that_knows_th
     assert [(each.act, each.actor, each.name) for each in door.told()] == [
         ("user.added", f"provider: {ISSUER}", "alice"),
         ("user.linked", f"provider: {ISSUER}", "alice"),
+        ("notification-target.added", f"provider: {ISSUER}", "alice"),
         ("sign-in.accepted", "alice", "alice"),
     ]
     assert door.told()[-1].data == {
@@ -225,14 +229,14 @@ def test_a_group_that_an_administrator_has_just_given_stays(door: Door, monkeypa
 
 
 def test_without_a_provider_there_is_nothing(door: Door) -> None:
-    nowhere = ProviderSignIn(door.store, None, SignInRules(), door.clock)
+    nowhere = ProviderSignIn(door.store, None, SignInRules(), door.sender, door.clock)
     assert (nowhere.name, nowhere.issuer, asyncio.run(nowhere.leave(BACK))) == ("", "", "")
     with pytest.raises(NotFound):
         asyncio.run(nowhere.begin(BACK))
 
 
 def test_each_attempt_is_another(door: Door) -> None:
-    there = ProviderSignIn(door.store, door.provider, SignInRules(), door.clock)
+    there = ProviderSignIn(door.store, door.provider, SignInRules(), door.sender, door.clock)
     attempts = [asyncio.run(there.begin(BACK))[1] for _ in range(2)]
     words = {word for each in attempts for word in (each.state, each.nonce, each.verifier)}
     assert len(words) == 6

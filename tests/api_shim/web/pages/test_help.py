@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 
 import pytest
 
 import flows
+from api_shim.mcp_server.tools import READS, WRITES
 from api_shim.store import Store
-from api_shim.web.pages.help import ACTIONS, IN_RUN, META, RECIPES, TOPICS, VARIABLES
+from api_shim.web.pages.help import ACTIONS, IN_RUN, META, RECIPES, TOOLS, TOPICS, VARIABLES
 from approval_gate.model import Action, ObjectType
 from flows.definition import _ALIASES, _META
 from flows.examples import CheckHosts
 from flows.job import _HOOKS
 from flows.variables import BooleanVar
-from tests.api_shim.origin import Origin
+from tests.api_shim.origin import ADDRESS, Origin
 from tests.api_shim.web.pages.test_run import Visitor, check_harmless
 from tests.conftest import Clock
 
@@ -55,6 +58,19 @@ def test_what_a_job_can_use_is_there() -> None:
     assert [name for name in IN_RUN if not hasattr(job, name) and name != "request"] == []
     explained = " ".join([*IN_RUN, *IN_RUN.values()])
     assert [name for name in _HOOKS if name not in explained] == []
+
+
+def test_every_tool_of_agents_is_explained_and_no_other() -> None:
+    assert {*TOOLS} == {*READS, *WRITES}
+
+
+def test_what_is_said_of_clients_is_json_with_the_address_of_this_server(origin: Origin) -> None:
+    page = html.unescape(Visitor(origin).get("/signoff/help/agents").text)
+    told = [json.loads(text) for text in re.findall(r"<pre[^>]*>(\{.*?)</pre>", page, re.DOTALL)]
+    of_one, of_another, program = [each["mcpServers"]["signoff"] for each in told]
+    assert of_one["url"] == of_another["url"] == f"{ADDRESS}/signoff/mcp"
+    assert [each["headers"]["Authorization"].partition(" ")[0] for each in (of_one, of_another)] == ["Bearer"] * 2
+    assert (program["command"], program["args"]) == ("signoff", ["mcp", "--url", ADDRESS])
 
 
 def test_every_action_is_explained_and_recipes_name_what_there_is() -> None:

@@ -162,6 +162,14 @@ def test_a_target_that_fails_says_when_it_did_why_and_when_it_is_tried_again(vis
     assert "is sent after" in shown
 
 
+def test_an_address_of_the_identity_provider_says_so(visitors: Visitors) -> None:
+    target = added(visitors)
+    assert "identity provider" not in text_in(visitors.sees(PLACE, "alice"))
+    with visitors.origin.store.transaction() as tx:
+        tx.change(target, from_provider=True)
+    assert "This is your address at your identity provider." in text_in(visitors.sees(PLACE, "alice"))
+
+
 def test_a_second_test_within_a_minute_is_refused(visitors: Visitors) -> None:
     target = added(visitors)
     assert visitors.sends(f"{PLACE}/targets/{target.id}/test", "alice").status_code == 303
