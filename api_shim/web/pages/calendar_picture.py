@@ -239,5 +239,7 @@ def _days(calendar: Calendar, span: Span) -> Iterator[Tick]:
         x = _along(midnight(day, reader().zone), calendar)
         main = span is Span.WEEK or day.weekday() == 0
         label = f"{day:%a} {day.day}" if main and x < 100 - ROOM else ""
-        yield Tick(x=f"{x:.2f}", label=label, main=main, noon=day.weekday() in {0, 3})
+        # On a phone two days of a week keep their labels, and every other Monday of a month.
+        keeps = day.weekday() in {0, 3} if span is Span.WEEK else (day.day - 1) // 7 % 2 == 0
+        yield Tick(x=f"{x:.2f}", label=label, main=main, noon=keeps)
         day += timedelta(days=1)
