@@ -148,6 +148,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/cli/job_hooks.py": "tests/api_shim/cli/test_job_buttons.py",
     "api_shim/client/operations/automations.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
+    "api_shim/client/operations/preferences.py": "tests/api_shim/calls/test_calls.py",
+    "api_shim/parsing/preferences.py": "tests/api_shim/services/test_preferences.py",
     "api_shim/client/operations/scheduled_jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/async_client.py": "tests/api_shim/client/test_client.py",
     # It stands on the path, and is in no package.

@@ -22,6 +22,7 @@ from api_shim.client.operations import automations as of_automations
 from api_shim.client.operations import job_queues as of_queues
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
+from api_shim.client.operations import preferences as of_preferences
 from api_shim.client.operations import scheduled_jobs as of_scheduled
 from api_shim.client.operations import triggers as of_triggers
 from api_shim.client.protocol import HttpRequest, Operation, Sleep, UnexpectedResponse
@@ -176,6 +177,8 @@ class Shim:
     bind_automation = carried_out(of_automations.bind_automation)
     unbind_automation = carried_out(of_automations.unbind_automation)
     install_automations = carried_out(of_automations.install_automations)
+    preferences = carried_out(of_preferences.preferences)
+    change_preferences = carried_out(of_preferences.change_preferences)
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)

@@ -55,6 +55,9 @@ COLUMNS = (
 )
 """The columns: field to sort by (empty if the column cannot be sorted) and heading."""
 
+QUOTE = '"'
+"""What a user name is put in to be meant as it is; no name has one."""
+
 DRY_RUN = {"true": "Dry runs", "false": "No dry runs"}
 """The choices of the filter for dry runs."""
 
@@ -146,9 +149,14 @@ def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ..
         "date_created__lt": _midnight(asked.get("until", ""), zone, days=1),
     }
     where = read_conditions(KIND, {name: [value] for name, value in query.items() if value})
-    if not (user := asked.get("user")):
-        return where
-    return (*where, Condition(tests=(Lookup(path="user__username", op=Op.ICONTAINS, value=user),)))
+    return (*where, _ran_as(asked["user"])) if asked.get("user") else where
+
+
+def _ran_as(user: str) -> Condition:
+    """Return what results of a user are found by: a part of their name, or in quotation marks the whole of it."""
+    name = user.removeprefix(QUOTE).removesuffix(QUOTE)
+    op = Op.EXACT if user == f"{QUOTE}{name}{QUOTE}" else Op.ICONTAINS
+    return Condition(tests=(Lookup(path="user__username", op=op, value=name),))
 
 
 def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:

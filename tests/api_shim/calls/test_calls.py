@@ -16,6 +16,7 @@ from api_shim.client.operations import (
     job_queues,
     job_results,
     jobs,
+    preferences,
     scheduled_jobs,
     triggers,
 )
@@ -45,7 +46,20 @@ def case(talk: Operation[Any], method: str, path: str, body: Any, answer: Any, k
     return pytest.param(talk, method, path, body, answer, kind, id=name)
 
 
+PREFERRED = {"timezone": "", "pagination": {"per_page": 50}}
+CONFIG = "api/users/config/"
+
 CASES = [
+    case(preferences.preferences(), "GET", CONFIG, None, PREFERRED, schemas.Preferences, "preferences"),
+    case(
+        preferences.change_preferences(time_zone="", page_size=50),
+        "PATCH",
+        CONFIG,
+        {"timezone": "", "pagination": {"per_page": 50}},
+        PREFERRED,
+        schemas.Preferences,
+        "change preferences",
+    ),
     case(jobs.job("a b"), "GET", f"{E}/jobs/a%20b/", None, JOB, schemas.Job, "job"),
     case(jobs.variables("j"), "GET", f"{E}/jobs/j/variables/", None, [VARIABLE], list, "variables"),
     case(

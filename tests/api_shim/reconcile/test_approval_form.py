@@ -83,7 +83,7 @@ def test_a_request_shows_all_that_would_run() -> None:
     assert when.startswith("When: hourly; next at 2026-05-04 13:00:00 UTC, ")
     assert label == "Inputs:"
     assert json.loads(inputs) == INPUTS
-    assert how == "Decide below, as the login of this page; who asked cannot approve."
+    assert how == "Decide below, as the user who is signed in to this page; whoever requested it cannot approve it."
 
 
 def test_whom_it_runs_as_is_told_and_that_they_are_gone() -> None:
@@ -273,8 +273,8 @@ def test_inputs_are_shown_as_json_in_which_everything_can_be_seen(inputs: dict[s
     ("over", "more"),
     [
         pytest.param(0, "", id="as long as may be"),
-        pytest.param(1, "\n… and 1 characters more: see the API.", id="one longer"),
-        pytest.param(500_000, "\n… and 500000 characters more: see the API.", id="huge"),
+        pytest.param(1, "\n… and 1 more characters: see the API.", id="one longer"),
+        pytest.param(500_000, "\n… and 500000 more characters: see the API.", id="huge"),
     ],
 )
 def test_inputs_that_are_too_long_are_cut_off_and_said_to_be(over: int, more: str) -> None:
@@ -360,7 +360,7 @@ long_texts = st.builds(lambda text, end: text * (SHOWN_INPUTS // len(text) + 1) 
 def test_no_input_gets_out_of_its_part_where_it_is_cut_off(inputs: dict[str, Any]) -> None:
     description = described(replace(ROW, inputs=inputs))
     assert structure(parsed(description)) == structure(parsed(described()))
-    assert "characters more: see the API." in description
+    assert "more characters: see the API." in description
 
 
 @given(text=names)

@@ -244,6 +244,17 @@ def test_users_are_searched_and_filtered(office: Office) -> None:
     assert "No users match" in text_in(office.visitors.sees(f"{USERS}?q=nobody"))
 
 
+def test_it_is_shown_who_is_an_agent_and_where_an_account_comes_from(office: Office) -> None:
+    office.origin.identity.add_user("helper", NOW, acts_for="subject")
+    office.origin.identity.link("subject", "https://login.example.com", "248", NOW)
+    rows = re.findall(r"<tr>.*?</tr>", office.visitors.sees(USERS).text, re.S)
+    [subject] = [each for each in rows if ">subject<" in each]
+    [helper] = [each for each in rows if ">helper<" in each]
+    assert ('data-label="Comes from">login.example.com<' in subject, ">agent<" in subject) == (True, False)
+    assert ('data-label="Comes from">local<' in helper, ">agent<" in helper) == (True, True)
+    assert "from login.example.com" in text_in(office.visitors.sees(f"{USERS}/{office.ids['user_id']}"))
+
+
 def test_a_user_is_made_and_what_cannot_be_is_explained(office: Office) -> None:
     made = office.visitors.sends(USERS, username="carol")
     assert "They have no permissions" in text_in(office.visitors.sees(made.headers["location"]))
@@ -354,7 +365,7 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     )
     assert "secret" not in told
     assert office.visitors.sends(at, "clerk").headers["location"] == USERS
-    assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
+    assert "subject was removed." in text_in(office.visitors.sees(USERS, "clerk"))
 
 
 @pytest.mark.parametrize("way", ["remove", "deactivate"])

@@ -255,6 +255,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ),
     ("GET", "/api/extras/automation-accounts/{ref}"): Need(AUTOMATION),
     ("DELETE", "/api/extras/automation-accounts/{ref}"): Need(AUTOMATION, "delete", ok=204),
+    ("GET", "/api/users/config"): Need(),
+    ("PATCH", "/api/users/config"): Need(body=lambda _thing: {"timezone": "UTC"}),
     ("GET", "/api/users/users"): Need(USER, listing=True),
     ("POST", "/api/users/users"): Need(USER, "add", ok=201, body=lambda thing: {"username": f"{thing.name}.new"}),
     ("GET", "/api/users/users/{ref}"): Need(USER),
