@@ -382,7 +382,7 @@ def test_what_they_own_goes_with_them_to_another_or_nothing_happens(office: Offi
     for owner, seen, told in (
         ("nobody", shown, "There is no such user."),
         ("subject", shown, "subject already owns this scheduled job."),
-        ("admin", shown[:1], "report: It was not there yet"),
+        ("admin", shown[:1], "report: You have not seen it yet"),
         ("admin", [shown[0], stale], "report: "),
     ):
         answer = office.visitors.sends(at, transfer_to=owner, seen=seen)
