@@ -73,7 +73,7 @@ BATCH = 200
 GONE = "The process that executed this run has gone."
 DELETED = "Its scheduled job was deleted while Prefect planned this run."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
-STARTED_AGAIN = "Started again: its process had gone before it was let go."
+STARTED_AGAIN = "Started again: its process had gone before it was admitted."
 DEPLOYMENT = "deployment"
 
 start_at_zero(REPAIRS, (DEPLOYMENT, *(action for action in RecoveryAction if action is not RecoveryAction.LEAVE)))

@@ -162,7 +162,7 @@ class Job(Object):
     has_sensitive_variables: bool
     is_singleton: bool
     overlap: str = Field(
-        description="What becomes of a run that would begin while another one is under way: `allow`, `skip`, `queue` "
+        description="What happens to a run that would start while another is under way: `allow`, `skip`, `queue` "
         "or `cancel` (the older one)."
     )
     approval_required: bool
@@ -208,12 +208,12 @@ class JobButton(Object):
     shown = ("name",)
     object_type: Literal["extras.jobbutton"] = "extras.jobbutton"
     name: str
-    text: str = Field(description="What stands on it, as it is: no template.")
+    text: str = Field(description="The text on it, as it is: no template.")
     job: Reference | Job
     content_types: list[str] = Field(description="The types of the objects on whose pages it is.")
     enabled: bool
     weight: int = Field(description="Its place among others, the lightest first.")
-    group_name: str = Field(description="With which others it stands together; empty for none.")
+    group_name: str = Field(description="The group of buttons that it is shown with; empty for none.")
     button_class: Choice = Field(description="How it looks.")
     confirmation: bool = Field(description="Whether it asks before it requests anything.")
     created: datetime
@@ -230,8 +230,8 @@ class JobHook(Object):
     content_types: list[str] = Field(description="The types of the objects whose changes it hears of.")
     job: Reference | Job
     type_create: bool = Field(description="Whether it hears of new objects.")
-    type_update: bool = Field(description="Whether it hears of what becomes of them.")
-    type_delete: bool = Field(description="Whether it hears of their end.")
+    type_update: bool = Field(description="Whether it hears of changed objects.")
+    type_delete: bool = Field(description="Whether it hears of deleted objects.")
     created: datetime
     last_updated: datetime
 
@@ -284,6 +284,10 @@ class User(Object):
     username: str
     is_active: bool
     is_superuser: bool
+    is_agent: bool = Field(description="Whether it is the account of an agent, which asks for a person.")
+    provider: str = Field(
+        description="The issuer of the identity provider that it is linked with; empty for a local account."
+    )
     date_joined: datetime
     groups: list[Reference | Group]
 
@@ -348,7 +352,7 @@ class AskingAutomation(Shape):
 class AskingAgent(Shape):
     """For whom the agent asks that has requested something."""
 
-    acts_for: str = Field(description="The name of that person at that time, who counts as who has requested it.")
+    acts_for: str = Field(description="The name of that person at that time; they count as the requester.")
 
 
 AGENT = "For whom the agent asks that has requested it; null if no agent has."
@@ -427,7 +431,7 @@ class GivenApprovals(Shape):
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     standing_approvals: list[NamedScheduledJob | ScheduledJob] = Field(
-        default=[], description="What was approved by users who can approve it no longer; their approval stands."
+        default=[], description="What was approved by users who can no longer approve it; their approval stands."
     )
     revoked_approvals: list[NamedScheduledJob | ScheduledJob] = Field(
         default=[], description="What a user had approved, and waits for approval again."
@@ -442,7 +446,7 @@ class ChangedPermission(Permission, GivenApprovals):
     """A permission that was changed; if that concerns approvals, with these."""
 
 
-UNFIT = "Why its inputs do not fit the variables of its Job any more, so that its runs fail; empty if they do."
+UNFIT = "Why its inputs no longer fit the variables of its Job, so that its runs fail; empty if they do."
 
 
 class Waiting(ScheduledJob):
@@ -504,7 +508,7 @@ class ApprovalRequest(Object):
         description="What is to be approved; null once it was denied, withdrawn or deleted, and to who may not view it."
     )
     user: Reference | User | None = Field(description="Who requested it; null if that user has been removed.")
-    requested_by: str = Field(description="Their name then; empty if it was asked by itself.")
+    requested_by: str = Field(description="Their name then; empty if it was requested automatically.")
     owner: Reference | User | None = Field(description="As whom it runs; null if that user has been removed.")
     created: datetime
     reason: str = Field(description="Why it was asked again, or what is asked; empty for what people request.")
@@ -641,7 +645,7 @@ class Upcoming(Shape):
 
     time_zone: str
     why_not: str = Field(description="Why it will not run at these times in its current state; empty if it will.")
-    note: str = Field(description="What people may not expect of its crontab; empty if there is nothing to say.")
+    note: str = Field(description="What may surprise people about its crontab; empty if there is nothing to say.")
     firings: list[datetime]
 
 

@@ -418,7 +418,9 @@ class Settings(BaseSettings):
         if address.scheme not in {"http", "https"} or not address.hostname or address.query or address.fragment:
             raise ValueError("SIGNOFF_OIDC_ISSUER is the address of a provider, like https://login.example.com.")
         if not is_private(Place(scheme=address.scheme, host=address.hostname)):
-            raise ValueError("SIGNOFF_OIDC_ISSUER must begin with https, for others can read what is sent without.")
+            raise ValueError(
+                "SIGNOFF_OIDC_ISSUER must begin with https, because others could read what is sent without it."
+            )
         if not self.oidc_client_id:
             raise ValueError("SIGNOFF_OIDC_ISSUER needs SIGNOFF_OIDC_CLIENT_ID, what the provider knows signoff by.")
         if "openid" not in self.oidc_scopes.split():

@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.crontab import FIRST_YEAR, LAST_YEAR
@@ -26,6 +28,40 @@ class Span(StrEnum):
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
+
+
+class Went(StrEnum):
+    """How a firing went; the worst first."""
+
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    UNDER_WAY = "under_way"
+    SUCCEEDED = "succeeded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fired:
+    """What became of the firings of one scheduled job in a part of a span.
+
+    Args:
+        scheduled_id: the scheduled job.
+        first: when the first was due.
+        last: when the last was due.
+        result_id: the job result, if there was one firing; one of them otherwise.
+        counts: how many went so.
+    """
+
+    scheduled_id: UUID
+    first: datetime
+    last: datetime
+    result_id: UUID
+    counts: Mapping[Went, int]
+
+    @property
+    def number(self) -> int:
+        """How many there were."""
+        return sum(self.counts.values())
 
 
 def first_day(span: Span, day: date) -> date:
@@ -73,6 +109,11 @@ def read_day(text: str) -> date | None:
     except ValueError:
         return None
     return day if FIRST_YEAR < day.year < LAST_YEAR else None
+
+
+def parts_of(begin: datetime, end: datetime) -> list[datetime]:
+    """Return the moments between the parts of a span."""
+    return [begin + (end - begin) * number / PARTS for number in range(1, PARTS)]
 
 
 def bands(r: Recurrence, since: datetime, until: datetime, touching: timedelta) -> Iterator[tuple[datetime, datetime]]:

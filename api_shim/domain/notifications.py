@@ -345,8 +345,8 @@ class Sender(Protocol):
 
 
 TOPICS: Mapping[Topic, str] = {
-    Topic.WAITING: "A request waits for me: I may approve it",
-    Topic.REMINDER: "A request that I may approve has waited for long",
+    Topic.WAITING: "A request is waiting for my approval",
+    Topic.REMINDER: "A request has been waiting for my approval for a long time",
     Topic.DECIDED: "A request of mine was approved or denied, or has expired",
     Topic.EXPIRING: "A request of mine is about to expire",
     Topic.FAILED: "A run of mine failed",

@@ -303,7 +303,7 @@ class ExternalPrefect:
         try:
             known = fits.contains(Version(found), prereleases=True)
         except InvalidVersion:
-            raise Unavailable(f"At {self._told.url} is no Prefect server: check {URL}.") from None
+            raise Unavailable(f"There is no Prefect server at {self._told.url}: check {URL}.") from None
         if not known:
             raise Unavailable(
                 f"Prefect at {self._told.url} is version {found}, and prefect-signoff works with {fits} only."
@@ -375,7 +375,7 @@ class ExternalPrefect:
     def _note(self, *, refused: bool) -> None:
         """Log that it does not know us, once until it does."""
         if refused and not self._refused:
-            logger.error("Prefect at %s does not accept our credentials any more.", self._told.url)
+            logger.error("Prefect at %s no longer accepts our credentials.", self._told.url)
         self._refused = refused
 
     def _within(self, location: str) -> str:

@@ -26,8 +26,8 @@ from api_shim.domain.recurrence import next_times
 from approval_gate.admission import Misfire
 
 NOTICE = (
-    "This run waits for approval. A person with the permission to approve it decides, other than who has requested it "
-    "or has owned it:"
+    "This run waits for approval. Somebody with the permission to approve it decides, other than whoever has requested "
+    "or owned it:"
 )
 """The first line of the log of a run that is held. Whoever may view that may not view everybody's name."""
 
@@ -91,7 +91,7 @@ def decision_form(version: str, *, past_due: bool) -> dict[str, Any]:
     }
     if past_due:
         fields["confirm_past_due"] = {
-            "title": "Run it though its start has passed",
+            "title": "Run it even though its start has passed",
             "type": "boolean",
             "default": False,
         }
@@ -119,7 +119,7 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"**{_why_label(scheduled)}:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
         f"**Inputs:**\n\n{_inputs(scheduled, job)}",
         f"**Started with the job variables:**\n\n{_as_json(job.job_variables)}" if job.job_variables else "",
-        "Decide below, as the login of this page; who asked cannot approve."
+        "Decide below, as the user who is signed in to this page; whoever requested it cannot approve it."
         + (" A dry run tries it without effect first." if job.supports_dryrun else ""),
     ]
     return "\n\n".join(filter(None, parts))
@@ -145,7 +145,8 @@ def _because(scheduled: ScheduledJob) -> str:
     if not scheduled.reason:
         return ""
     said = "\n".join(f"> {plain(line)}" for line in scheduled.reason.splitlines())
-    return f"**Reason**, in the words of who requested it:\n\n{said}"
+    whose = "whoever requested it" if scheduled.agent is None else "the agent; nothing in it is checked"
+    return f"**Reason**, in the words of {whose}:\n\n{said}"
 
 
 def _why_label(scheduled: ScheduledJob) -> str:
@@ -179,7 +180,7 @@ def _as_json(shown: Mapping[str, Any]) -> str:
     # What cannot be seen is shown escaped: it could turn the line around that it stands in.
     text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     if len(text) > SHOWN_INPUTS:
-        text = f"{text[:SHOWN_INPUTS]}\n… and {len(text) - SHOWN_INPUTS} characters more: see the API."
+        text = f"{text[:SHOWN_INPUTS]}\n… and {len(text) - SHOWN_INPUTS} more characters: see the API."
     # In JSON no line can consist of the fence alone: texts are quoted, and their line ends escaped.
     return f"````json\n{text}\n````"
 

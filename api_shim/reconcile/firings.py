@@ -161,7 +161,7 @@ def record_lost(scheduled: ScheduledJob, job: Job, run: Run, firing: datetime, n
     result = _result(tx, scheduled, job, run.id, firing, now)
     tx.add(result)
     status = Status.REVOKED if run.state_type == "CANCELLED" else Status.FAILURE
-    why = f"The run ended before it was let go: {run.state_name}. {run.message}".strip()
+    why = f"The run ended before it was admitted: {run.state_name}. {run.message}".strip()
     tx.change(result, **ending(result, status, now), traceback=why)
 
 

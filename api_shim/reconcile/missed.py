@@ -32,7 +32,7 @@ from approval_gate.admission import ASKED, DISABLED, MADE_UP, MISSED, NOT_APPROV
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 
-NO_LONGER_ASKED = "It is not asked any more: its schedule was deleted, disabled or changed, or has another owner."
+NO_LONGER_ASKED = "It is no longer asked: its schedule was deleted, disabled or changed, or has another owner."
 
 LONGEST_NAME = 180
 """Of a scheduled job, as far as a request about what it has missed repeats it."""

@@ -503,7 +503,7 @@ class Reconciler:
             since = await self._store.read(partial(wanted_since, run, now))
             if since is None:
                 return False
-            message = f"Started again, for it was never let go: {run.state_name}. {run.message}".strip()
+            message = f"Started again, because it was never admitted: {run.state_name}. {run.message}".strip()
             await self._engine.restart(run_id, now + pause_after(since, now), message[:1000])
             return True
 

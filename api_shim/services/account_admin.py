@@ -608,7 +608,7 @@ class AccountAdmin:
         return user
 
     def add_worker(self, name: str, pool: str, now: datetime) -> tuple[User, str]:
-        """Make a token for a worker of a work pool, and the account if there is none.
+        """Create a token for a worker of a work pool, and the account if there is none.
 
         Args:
             name: the name of the account.

@@ -27,6 +27,7 @@ from api_shim.domain.model import Job
 from api_shim.services.accounts import LINKS, NAMED_BY, linked
 from api_shim.services.authentication import actor_of, grant_of
 from api_shim.services.authorization import get_authorized, permitted_ids
+from api_shim.services.provider_accounts import providers_of
 from api_shim.services.schedule_views import INACTIVE
 from api_shim.store import TYPES, Listing, Page, Store, Transaction
 from approval_gate import policy
@@ -48,11 +49,13 @@ class Seen(Generic[T]):
         thing: it.
         linked: by field (``groups``, ``users``), the linked ones by name.
         works_for: of the account of a worker, its work pool; else empty.
+        provider: of a user who is linked with an identity provider, its issuer; else empty.
     """
 
     thing: T
     linked: Mapping[str, Sequence[Any]]
     works_for: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,11 +212,14 @@ def _seen(tx: Transaction, actor: Actor, kind: ObjectType, rows: Sequence[Any]) 
     }
     pools = {each.user_id: each.pool for each in tx.all(WorkerAccount, user_id=ids)} if kind is USER and ids else {}
 
+    providers = providers_of(tx, ids) if kind is USER else {}
+
     def seen(row: Any) -> Seen[Any]:
         its = {name: {*links[name].get(row.id, ())} for name in by_field}
         # In the order of their names, in which they have been read.
         shown = {name: [each for each in found.values() if each.id in its[name]] for name, found in by_field.items()}
-        return Seen(thing=row, linked=shown, works_for=pools.get(row.id, ""))
+        about = {"works_for": pools.get(row.id, ""), "provider": providers.get(row.id, "")}
+        return Seen(thing=row, linked=shown, **about)
 
     return [seen(row) for row in rows]
 

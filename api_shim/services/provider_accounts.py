@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -118,6 +119,11 @@ def _linked(tx: Transaction, user: User, issuer: str, subject: str, now: datetim
     tx.add(identity)
     tx.record(linking(EventType.USER_LINKED, user, identity, now, ByProvider(issuer)))
     return identity
+
+
+def providers_of(tx: Transaction, user_ids: Collection[UUID]) -> Mapping[UUID, str]:
+    """Return the issuers of the identity providers that users are linked with, by the ids of the users."""
+    return {each.user_id: each.issuer for each in tx.all(Identity, user_id={*user_ids})} if user_ids else {}
 
 
 def linking(act: EventType, user: User, identity: Identity, now: datetime, by: Author) -> AuditEvent:

@@ -2,7 +2,7 @@
 
 * Only what the caller may view is shown. What they may do with it is decided by the rules, not repeated here.
 * A list and a calendar take a fixed number of queries, however many scheduled jobs there are. A calendar shows a
-  limited number of them, and finds a limited number of firings of each.
+  limited number of them, and finds a limited number of firings of each: those that are past are summed by the store.
 * Details include the audit events of the scheduled job, except those of admitted runs, which are its job results.
 * An explanation says who may do what, or why not, and when the scheduled job fires next, or why not. It evaluates the
   rules themselves, so it describes what would happen.
@@ -24,7 +24,7 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.calendar_spans import PARTS, bands
+from api_shim.domain.calendar_spans import PARTS, Fired, bands, parts_of
 from api_shim.domain.crontab_text import note_on
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.query import Condition
@@ -88,16 +88,24 @@ class Sight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """The firings of one scheduled job in a calendar: the first and the last of each band of them."""
+    """The firings of one scheduled job in a calendar.
+
+    Args:
+        row: the scheduled job.
+        prospect: its next firing.
+        bands: the first and the last of each band of those to come.
+        past: what became of those before.
+    """
 
     row: ScheduledJob
     prospect: Forecast
     bands: list[tuple[datetime, datetime]]
+    past: list[Fired]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calendar:
-    """The firings of scheduled jobs within a time, as far as that is not past.
+    """The firings of scheduled jobs within a time: what became of those that are past, and those to come.
 
     Args:
         begin: when the time begins.
@@ -106,6 +114,7 @@ class Calendar:
         lanes: the scheduled jobs that fire first.
         more: how many other scheduled jobs fire too.
         partly: whether there are more scheduled jobs than were considered.
+        blind: whether the caller may not view what has run.
     """
 
     begin: datetime
@@ -114,6 +123,7 @@ class Calendar:
     lanes: list[Lane]
     more: int
     partly: bool
+    blind: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,23 +268,55 @@ def _calendar(
 ) -> Calendar:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
     begin, end = ends
-    since = max(begin, now)
-    enabled = replace(listing, where=(*listing.where, ENABLED), limit=LOOKED_AT, offset=0)
-    page: Page[ScheduledJob] = tx.page(KIND, actor, as_written(tx, enabled))
-    dues = [(due, row) for row in page.rows if (due := due_within(row, since, end, now)) is not None]
-    first = [row for _due, row in sorted(dues, key=lambda each: (each[0], each[1].name))[:LANES]]
-    due_at = {row.id: due for due, row in dues}
-    found = load_contexts(tx, first, now)
+    every = as_written(tx, replace(listing, limit=LOOKED_AT, offset=0))
+    page: Page[ScheduledJob] = tx.page(KIND, actor, replace(every, where=(*every.where, ENABLED)))
+    dues = {row.id: due for row in page.rows if (due := due_within(row, max(begin, now), end, now)) is not None}
+    may_look = policy.check_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
+    past = (begin, min(end, now)) if may_look and begin < now else None
+    fired = tx.first_fired(actor, every, past) if past else Page(0, [])
+    firsts = {row.id: (dues[row.id], row.name) for row in page.rows if row.id in dues}
+    firsts |= {row_id: (first, name) for row_id, name, first in fired.rows}
+    shown = sorted(firsts, key=lambda row_id: firsts[row_id])[:LANES]
+    ran = tx.fired(actor, shown, past, parts_of(begin, end)) if past and shown else []
+    return Calendar(
+        begin=begin,
+        end=end,
+        now=now,
+        lanes=_lanes(tx, shown, dues, ran, (begin, end, now)),
+        more=max(len(firsts) - LANES, 0),
+        partly=page.count > LOOKED_AT or fired.count > LOOKED_AT,
+        blind=not may_look,
+    )
+
+
+def _lanes(
+    tx: Transaction,
+    shown: list[UUID],
+    dues: Mapping[UUID, datetime],
+    ran: list[Fired],
+    times: tuple[datetime, datetime, datetime],
+) -> list[Lane]:
+    """Return the lanes of a calendar, in this order, from its begin to its end, at this time."""
+    begin, end, now = times
+    rows = {row.id: row for row in tx.all(ScheduledJob, id=shown)}
+    found = load_contexts(tx, [rows[row_id] for row_id in shown], now)
     lanes = [
-        Lane(row=case.row, prospect=prospect, bands=_bands(case.row, due_at[case.row.id], end, (end - begin) / PARTS))
+        Lane(
+            row=case.row,
+            prospect=prospect,
+            bands=_bands(case.row, dues.get(case.row.id), end, (end - begin) / PARTS) if prospect.due else [],
+            past=[each for each in ran if each.scheduled_id == case.row.id],
+        )
         for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
-        if prospect.due is not None
     ]
-    more = max(len(dues) - LANES, 0)
-    return Calendar(begin=begin, end=end, now=now, lanes=lanes, more=more, partly=page.count > LOOKED_AT)
+    return [lane for lane in lanes if lane.bands or lane.past]
 
 
-def _bands(row: ScheduledJob, due: datetime, end: datetime, touching: timedelta) -> list[tuple[datetime, datetime]]:
+def _bands(
+    row: ScheduledJob, due: datetime | None, end: datetime, touching: timedelta
+) -> list[tuple[datetime, datetime]]:
+    if due is None:
+        return []
     return [(due, due)] if row.one_off else [*bands(row.recurrence, due, end, touching)]
 
 

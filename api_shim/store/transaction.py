@@ -33,12 +33,15 @@ from sqlalchemy import (
     Connection,
     Insert,
     Integer,
+    RowMapping,
     Select,
+    String,
     Table,
     Update,
     and_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     insert,
@@ -61,6 +64,7 @@ from api_shim.domain.accounts import (
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events, of_request
 from api_shim.domain.audit_key import AuditKey
+from api_shim.domain.calendar_spans import Fired, Went
 from api_shim.domain.files import InputFile, InputFileUse
 from api_shim.domain.model import (
     ApprovalRequest,
@@ -791,6 +795,65 @@ class Transaction:
         failed = select(each.c.id).where(each.c.enabled, last.scalar_subquery() == Status.FAILURE)
         return or_(scheduled_jobs.c.failure != "", scheduled_jobs.c.id.in_(failed))
 
+    def first_fired(
+        self, actor: Actor, listing: Listing, ends: tuple[datetime, datetime]
+    ) -> Page[tuple[UUID, str, datetime]]:
+        """Return which scheduled jobs of a list have fired within a time, the earliest first, as the actor may view.
+
+        Args:
+            actor: the caller.
+            listing: the list; of its order nothing is used.
+            ends: when the time begins and ends.
+
+        Returns:
+            the id and the name of each, and when it fired first.
+        """
+        each, ran = scheduled_jobs.alias("each_scheduled_job"), job_results.c
+        # By an index that there is: of a scheduled job there may be very many runs.
+        first = select(ran.nominal_time).select_from(joined(ObjectType.JOB_RESULT))
+        first = first.where(ran.scheduled_job_id == each.c.id, *self._fired(actor, ends))
+        first = first.order_by(ran.nominal_time).limit(1).correlate(each)
+        kind = ObjectType.SCHEDULED_JOB
+        listed = select(scheduled_jobs.c.id).select_from(joined(kind)).where(*self._listed(kind, actor, listing))
+        looked = select(each.c.id, each.c.name, first.scalar_subquery().label("first"))
+        found = looked.where(each.c.id.in_(listed)).subquery()
+        fired = select(found).where(found.c.first.is_not(None))
+        count = self._count(select(func.count()).select_from(fired.subquery()))
+        rows = self._connection.execute(fired.order_by(found.c.first, found.c.name, found.c.id).limit(listing.limit))
+        return Page(count, [(row.id, row.name, row.first) for row in rows])
+
+    def fired(
+        self, actor: Actor, ids: Collection[UUID], ends: tuple[datetime, datetime], between: Iterable[datetime]
+    ) -> list[Fired]:
+        """Return what became of the firings of some scheduled jobs within a time, as far as the actor may view that.
+
+        Args:
+            actor: the caller.
+            ids: the ids of the scheduled jobs, a few.
+            ends: when the time begins and ends.
+            between: the moments between the parts of the time that are told together.
+        """
+        ran = job_results.c
+        part = case(*((ran.nominal_time < edge, number) for number, edge in enumerate(between)), else_=-1)
+        each = select(ran.id, ran.scheduled_job_id, ran.nominal_time, part.label("part"), _WENT.label("went"))
+        each = each.select_from(joined(ObjectType.JOB_RESULT)).where(ran.scheduled_job_id.in_(list(ids)))
+        of = each.where(*self._fired(actor, ends)).subquery().c
+        # Not every database knows which of two ids is the less.
+        summed = select(
+            of.scheduled_job_id,
+            func.min(of.nominal_time).label("first"),
+            func.max(of.nominal_time).label("last"),
+            func.min(cast(of.id, String)).label("result"),
+            *(func.count().filter(of.went == went).label(went) for went in Went),
+        )
+        rows = self._connection.execute(summed.group_by(of.scheduled_job_id, of.part)).mappings()
+        return sorted((_fired_in(row) for row in rows), key=lambda fired: fired.first)
+
+    def _fired(self, actor: Actor, ends: tuple[datetime, datetime]) -> list[ColumnElement[bool]]:
+        """Return the conditions under which a job result is a firing within a time that the actor may view."""
+        due, (begin, end) = job_results.c.nominal_time, ends
+        return [due >= begin, due < end, self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW)]
+
     def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these Jobs that the actor may view."""
         return self._newest(ObjectType.JOB_RESULT, actor, jobs, job_results.c.job_id, job_ids)
@@ -1061,6 +1124,26 @@ class Transaction:
 
     def _count(self, query: Select[Any]) -> int:
         return int(self._connection.execute(query).scalar_one())
+
+
+_WENT = case(
+    (job_results.c.status == Status.SUCCESS, Went.SUCCEEDED),
+    (job_results.c.status == Status.FAILURE, Went.FAILED),
+    (job_results.c.status.in_(ONGOING), Went.UNDER_WAY),
+    (and_(job_results.c.date_started.is_(None), job_results.c.cancelled_by == ""), Went.SKIPPED),
+    else_=Went.CANCELLED,
+)
+"""How a firing went, by its job result: what was passed over never started, and nobody cancelled it."""
+
+
+def _fired_in(row: RowMapping) -> Fired:
+    return Fired(
+        scheduled_id=row["scheduled_job_id"],
+        first=row["first"],
+        last=row["last"],
+        result_id=UUID(row["result"]),
+        counts={went: row[went] for went in Went if row[went]},
+    )
 
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:

@@ -169,7 +169,7 @@ NO_ROWS, NO_COUNT = Foreign(answer=()), Foreign(answer=0)
 NO_SECRETS, NO_SECRET_COUNT = Secret(answer=()), Secret(answer=0)
 NO_SETTINGS = Secret(
     answer={
-        "note": "To see the settings needs the permission prefect.write.",
+        "note": "Seeing the settings needs the permission prefect.write.",
         "server": {"analytics_enabled": False, "ui": {"show_promotional_content": False}},
     }
 )
@@ -180,7 +180,7 @@ NOT_SHOWN: Mapping[str, Json] = {
     "id": NO_ID,
     "created": None,
     "updated": None,
-    "description": "To see more of this needs the permission prefect.view.",
+    "description": "Seeing more of this needs the permission prefect.view.",
     "is_paused": False,
     "concurrency_limit": None,
     "status": None,

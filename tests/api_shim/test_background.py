@@ -1463,7 +1463,7 @@ def test_a_run_that_was_never_let_go_starts_again_until_it_is(
         plant.engine.set_state(run.id, *fault)
         plant.tick(7, seconds=31)
         assert [run.id for run in plant.unended()] == [run.id]
-        assert "never let go" in plant.engine.all_runs[run.id].message
+        assert "never admitted" in plant.engine.all_runs[run.id].message
     plant.now += timedelta(minutes=5)
     plant.work_off()
     plant.tick(2, seconds=31)

@@ -116,7 +116,7 @@ def test_bob_says_what_he_does_not_want_and_removes_a_target(
     page.get_by_label("How often").select_option("daily")
     page.get_by_label("Hour of the day").fill("7")
     button(page, "Save").click()
-    expect(page.get_by_role("status")).to_have_text("What you are told is saved.")
+    expect(page.get_by_role("status")).to_have_text("Your choices were saved.")
     expect(page.get_by_label("A run of mine failed")).not_to_be_checked()
     expect(page.get_by_label("Hour of the day")).to_have_value("7")
     label = f"json://127.0.0.1:{receiver.port}/…"

@@ -220,8 +220,10 @@ PAGES = {
     "deployments": "Create a deployment to get started",
     "work-pools": "Add a work pool to get started",
     "work-pools/create": "Infrastructure Type",
-    "work-pools/work-pool/default": "To see more of this needs the permission prefect.view.",
+    "work-pools/work-pool/default": "Seeing more of this needs the permission prefect.view.",
+    "work-pools/work-pool/default/edit": "Base Job Template",
     "work-pools/work-pool/default/queue/default": "No runs found",
+    "work-pools/work-pool/default/queue/create": "Create Work Queue",
     "blocks": "Add a block to get started",
     "blocks/catalog": "0 Blocks",
     "variables": "Add a variable to get started",
@@ -231,14 +233,17 @@ PAGES = {
     "concurrency-limits": "Add a concurrency limit",
     "concurrency-limits?tab=task-run": "Add a concurrency limit for your task runs",
     "artifacts": "Create an artifact to get started",
-    "settings": "To see the settings needs the permission prefect.write.",
+    "settings": "Seeing the settings needs the permission prefect.write.",
 }
 """Every page of Prefect's UI that is not about a single thing, and what it says where there is nothing to show."""
 
 
 @pytest.fixture
-def walk(live: Live, browser: Any) -> Iterator[Callable[[str, Mapping[str, str]], None]]:
-    """Walks through pages as somebody, each to a text that it shows, and fails if anything of a page does."""
+def walk(live: Live, browser: Any) -> Iterator[Callable[[str, Mapping[str, str]], Page]]:
+    """Walks through pages as somebody, each to a text that it shows, and fails if anything of a page does.
+
+    Returns the last one.
+    """
     contexts, failed = [], []
 
     def told(page: Page, said: Any) -> None:
@@ -252,7 +257,7 @@ def walk(live: Live, browser: Any) -> Iterator[Callable[[str, Mapping[str, str]]
         if answer.status >= 400 and not urlsplit(answer.url).path.endswith((".svg", ".ico")):
             failed.append((page.url, answer.url, answer.status))
 
-    def go(who: str, pages: Mapping[str, str]) -> None:
+    def go(who: str, pages: Mapping[str, str]) -> Page:
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
         signed_in_to_our_pages(live, contexts[-1], who)
         page = contexts[-1].new_page()
@@ -265,6 +270,7 @@ def walk(live: Live, browser: Any) -> Iterator[Callable[[str, Mapping[str, str]]
             page.wait_for_load_state("networkidle")
             expect(page.get_by_text("Something went wrong")).to_have_count(0)
         assert failed == []
+        return page
 
     yield go
     for context in contexts:
@@ -272,34 +278,57 @@ def walk(live: Live, browser: Any) -> Iterator[Callable[[str, Mapping[str, str]]
 
 
 def test_every_page_stands_for_who_may_view_nothing(
-    people: People, walk: Callable[[str, Mapping[str, str]], None]
+    people: People, walk: Callable[[str, Mapping[str, str]], Page]
 ) -> None:
-    walk(people.add(), PAGES)
+    page = walk(people.add(), PAGES)
+    offered = page.locator("a[href^='/v2/']").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert "/v2/dashboard" in offered
+    assert {urlsplit(link).path.removeprefix("/v2/") for link in offered} <= {*PAGES}
 
 
 def test_every_page_about_what_one_may_view_stands(
-    live: Live, people: People, walk: Callable[[str, Mapping[str, str]], None], finished_run: str
+    live: Live, people: People, walk: Callable[[str, Mapping[str, str]], Page], finished_run: str
 ) -> None:
     views = [(f"extras.{kind}", "view", None) for kind in ("job", "scheduledjob", "jobresult")]
     with live.client("alice") as client:
         run = client.get(f"/api/flow_runs/{finished_run}").json()
-    deployment = f"deployments/deployment/{run['deployment_id']}"
-    tabs = {"TaskRuns": "No task runs found", "Artifacts": "did not produce", "JobVariables": "Copy job variables"}
+    who = people.add(*views)
+    of_run = {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run['id']}"]}}}
+    with live.client(who) as client:
+        event = eventually(lambda: client.post("/api/events/filter", json=of_run).json()["events"])[0]
+    deployment, pool = f"deployments/deployment/{run['deployment_id']}", f"work-pools/work-pool/{run['work_pool_name']}"
+    tabs = {
+        "TaskRuns": "No task runs found",
+        "SubflowRuns": "No subflow runs found",
+        "Artifacts": "did not produce",
+        "Parameters": "Copy parameters",
+        "JobVariables": "Copy job variables",
+    }
     walk(
-        people.add(*views),
+        who,
         {
             "dashboard": "Active Work Pools",
             "runs": "Greet",
             f"runs/flow-run/{run['id']}": "Hello Ada",
             **{f"runs/flow-run/{run['id']}?tab={tab}": said for tab, said in tabs.items()},
+            "runs?tab=task-runs": "No runs found",
+            "flows": "Greet",
             f"flows/flow/{run['flow_id']}": "Greet",
+            f"flows/flow/{run['flow_id']}?tab=deployments": "default",
             "deployments": "default",
+            deployment: "Greet",
             f"{deployment}?tab=Description": "Says hello.",
             f"{deployment}/run": "who (Optional)",
             f"{deployment}/edit": "Collision Strategy",
-            f"work-pools/work-pool/{run['work_pool_name']}": "Greet",
-            f"work-pools/work-pool/{run['work_pool_name']}/queue/{run['work_queue_name']}": "ready to go",
+            f"{deployment}/duplicate": "Collision Strategy",
+            "work-pools": "Add a work pool to get started",
+            pool: "Greet",
+            f"{pool}?tab=Workers": "No workers running",
+            f"{pool}/edit": "Base Job Template",
+            f"{pool}/queue/{run['work_queue_name']}": "ready to go",
+            f"{pool}/queue/create": "Create Work Queue",
             "events": "Flow Run",
+            f"events/event/{event['occurred'][:10]}/{event['id']}": "Related Resources",
         },
     )
 

@@ -105,7 +105,7 @@ def test_people_sign_in_elsewhere_and_their_command_line_by_their_browser(
     if scripts:
         check_accessible(page)
     page.screenshot(path=tmp_path / "sign-in.png")
-    page.get_by_text("Sign in with a token or a password").click()
+    page.get_by_text("Use a token or a password").click()
     expect(page.get_by_label("Password or token")).to_be_visible()
     signs_in(page, place)
     expect(page).to_have_url(f"{place.live.origin}/signoff/jobs?q=Greet")

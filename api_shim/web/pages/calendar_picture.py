@@ -2,7 +2,8 @@
 
 * The drawing is as wide as the page: horizontal positions are percentages, vertical ones are in ``em``.
 * Firings that are close to each other are drawn as one band.
-* Jobs that run, wait for approval or will not run have marks of different shapes, not only colours.
+* Jobs that run, wait for approval or will not run have marks of different shapes, not only colours, and so has what
+  succeeded, failed, is under way or did not run. A band of what is past is drawn as the worst in it.
 * A line says where now is; what is past is shaded.
 * Every mark has a text equivalent, and all are told in a table, for screen readers.
 * All times are those of the reader.
@@ -10,13 +11,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 
-from api_shim.domain.calendar_spans import Span, first_day, midnight
+from api_shim.domain.calendar_spans import Fired, Span, Went, first_day, midnight
 from api_shim.domain.model import ScheduledJob
-from api_shim.services.forecast import ScheduleStatus
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.services.schedule_views import Calendar, Lane
 from api_shim.web.pages.reader import abbreviation, local, reader
 
@@ -38,12 +40,16 @@ class Mark:
     Args:
         x: the position of its start, in per cent.
         width: the width of a band, in per cent; empty for a single firing.
+        kind: ``fires``, ``waits`` or ``stopped`` for those to come, one of ``WENT`` for those before.
         said: the text equivalent.
+        link: the address of its job result, or of those of a band; empty for what is to come.
     """
 
     x: str
     width: str
+    kind: str
     said: str
+    link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +58,22 @@ class Row:
 
     Args:
         row: the scheduled job.
-        kind: ``fires``, ``waits`` or ``stopped``.
+        kind: ``fires``, ``waits`` or ``stopped``; empty if nothing of it is to come.
         y: the position of its middle, in ``em``.
         marks: its firings, drawn.
-        said: the text equivalent of all its marks.
+        told: those that are listed: the last of what is past, and the first of what is to come.
     """
 
     row: ScheduledJob
     kind: str
     y: str
     marks: list[Mark]
-    said: str
+    told: list[Mark]
+
+    @property
+    def untold(self) -> int:
+        """How many marks are counted only."""
+        return len(self.marks) - len(self.told)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +105,7 @@ class Picture:
         past: how much of it is past, in per cent.
         height: the total height, in ``em``.
         said: a summary in one sentence.
+        past_kinds: which of ``WENT`` it has, with their labels.
     """
 
     title: str
@@ -103,12 +115,14 @@ class Picture:
     past: str
     height: str
     said: str
+    past_kinds: Mapping[str, str]
 
 
 def draw(calendar: Calendar, span: Span) -> Picture:
     """Return the picture of a calendar, for the reader."""
     title = title_of(span, local(calendar.begin).date())
     rows = [_row(place, lane, calendar, span) for place, lane in enumerate(calendar.lanes)]
+    marks = [*chain.from_iterable(row.marks for row in rows)]
     waiting = sum(row.kind == "waits" for row in rows)
     said = f"{_counted(len(rows) + calendar.more)} in it, by the time in {reader().zone}"
     said += f"; {waiting} of those shown wait{'s' * (waiting == 1)} for approval." if waiting else "."
@@ -122,6 +136,7 @@ def draw(calendar: Calendar, span: Span) -> Picture:
         past=f"{past:.2f}",
         height=f"{AXIS + ROW * len(rows):.2f}",
         said=f"{title}: {said}",
+        past_kinds={kind: LABELS[kind] for kind in LABELS if any(kind == mark.kind for mark in marks)},
     )
 
 
@@ -143,28 +158,54 @@ def _counted(number: int) -> str:
 
 
 def _row(place: int, lane: Lane, calendar: Calendar, span: Span) -> Row:
-    marks = [_mark(first, last, calendar, span) for first, last in lane.bands]
-    told = [mark.said for mark in marks[:TOLD]]
-    rest = len(marks) - len(told)
+    kind = KINDS.get(lane.prospect.standing, "stopped")
+    past = [_past_mark(fired, calendar, span) for fired in lane.past]
+    coming = [
+        Mark(**_place(first, last, calendar), kind=kind, said=_when(first, last, span)) for first, last in lane.bands
+    ]
     return Row(
         row=lane.row,
-        kind=KINDS.get(lane.prospect.standing, "stopped"),
+        kind=kind if coming else "",
         y=f"{AXIS + ROW * (place + 0.5):.2f}",
-        marks=marks,
-        said=f"{'; '.join(told)}{f'; and {rest} more' if rest else ''}",
+        marks=past + coming,
+        told=past[-TOLD:] + coming[:TOLD],
     )
 
 
 KINDS = {ScheduleStatus.FIRES: "fires", ScheduleStatus.WAITS: "waits"}
+WENT: Mapping[Went, tuple[str, str]] = {
+    Went.FAILED: ("failed", "failed"),
+    Went.SKIPPED: ("skipped", "did not run"),
+    Went.CANCELLED: ("skipped", "cancelled"),
+    Went.UNDER_WAY: ("running", "under way"),
+    Went.SUCCEEDED: ("done", "succeeded"),
+}
+"""How a firing that is past is drawn and told; the worst first."""
+LABELS = {"done": "succeeded", "failed": "failed", "running": "under way", "skipped": "did not run, or was cancelled"}
+"""What the legend says of what is past."""
 
 
-def _mark(first: datetime, last: datetime, calendar: Calendar, span: Span) -> Mark:
+def _past_mark(fired: Fired, calendar: Calendar, span: Span) -> Mark:
+    counts = {went: fired.counts[went] for went in WENT if went in fired.counts}
+    kind, word = WENT[next(iter(counts))]
+    place = _place(fired.first, fired.last, calendar)
+    if fired.number == 1:
+        said = f"{_when(fired.first, fired.last, span)}, {word}"
+        return Mark(**place, kind=kind, said=said, link=f"/signoff/results/{fired.result_id}")
+    told = ", ".join(f"{count} {WENT[went][1]}" for went, count in counts.items())
+    said = f"{_when(fired.first, fired.last, span)}: {told}"
+    return Mark(**place, kind=kind, said=said, link=f"/signoff/results?schedule={fired.scheduled_id}")
+
+
+def _place(first: datetime, last: datetime, calendar: Calendar) -> dict[str, str]:
+    """Return where a firing or a band stands, as fields of its mark."""
     begins = _along(first, calendar)
-    if first == last:
-        return Mark(x=f"{begins:.2f}", width="", said=_said(first, span))
     width = min(max(_along(last, calendar) - begins, NARROWEST), 100 - begins)
-    said = f"repeatedly from {_said(first, span)} to {_said(last, span)}"
-    return Mark(x=f"{begins:.2f}", width=f"{width:.2f}", said=said)
+    return {"x": f"{begins:.2f}", "width": "" if first == last else f"{width:.2f}"}
+
+
+def _when(first: datetime, last: datetime, span: Span) -> str:
+    return _said(first, span) if first == last else f"repeatedly from {_said(first, span)} to {_said(last, span)}"
 
 
 def _said(time: datetime, span: Span) -> str:
@@ -198,5 +239,7 @@ def _days(calendar: Calendar, span: Span) -> Iterator[Tick]:
         x = _along(midnight(day, reader().zone), calendar)
         main = span is Span.WEEK or day.weekday() == 0
         label = f"{day:%a} {day.day}" if main and x < 100 - ROOM else ""
-        yield Tick(x=f"{x:.2f}", label=label, main=main, noon=day.weekday() in {0, 3})
+        # On a phone two days of a week keep their labels, and every other Monday of a month.
+        keeps = day.weekday() in {0, 3} if span is Span.WEEK else (day.day - 1) // 7 % 2 == 0
+        yield Tick(x=f"{x:.2f}", label=label, main=main, noon=keeps)
         day += timedelta(days=1)

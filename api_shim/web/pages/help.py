@@ -14,7 +14,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.crontab_text import in_words
-from api_shim.web.pages import labels, template_filters
+from api_shim.domain.model import Status
+from api_shim.domain.status_words import ScheduleStatus, tone_of, word_of
 from api_shim.web.pages.visit import Here
 from approval_gate.errors import NotFound
 from approval_gate.model import Action
@@ -26,8 +27,8 @@ TOPICS: Mapping[str, tuple[str, str]] = {
     "crontab": ("Crontab", "the five fields, with examples"),
     "permissions": ("Permissions", "what approvers, requesters and others need"),
     "api": ("API", "requests with curl, pynautobot, Python and the command line"),
-    "agents": ("Agents", "programs that ask for people: set-up, from ask to result, and what they cannot do"),
-    "words": ("Words for states", "what is waiting, running, stopped or expired"),
+    "agents": ("Agents", "programs that make requests for people: set-up, from request to result, and limits"),
+    "words": ("Words for states", "what waiting, running, stopped and other states mean"),
     "keyboard": ("Keyboard", "the pages without a mouse"),
 }
 """The pages, by their address: the title, and what is on it."""
@@ -48,7 +49,7 @@ VARIABLES: Mapping[str, VariableHelp] = {
     "DryRunVar": VariableHelp("", "True in a dry run; call it dryrun"),
     "ChoiceVar": VariableHelp("choices", "the value that was chosen"),
     "MultiChoiceVar": VariableHelp("choices", "a list of values"),
-    "JSONVar": VariableHelp("", "what the JSON stands for"),
+    "JSONVar": VariableHelp("", "the decoded JSON"),
     "DateVar": VariableHelp("", "a datetime.date"),
     "DateTimeVar": VariableHelp("", "a datetime.datetime in UTC"),
     "IPAddressVar": VariableHelp("", "an IPv4Address or IPv6Address"),
@@ -59,16 +60,16 @@ VARIABLES: Mapping[str, VariableHelp] = {
     ),
     "MultiObjectVar": VariableHelp("source, key, display_field, query_params", "a list of objects"),
     "FileVar": VariableHelp("", "a file in memory, with a name"),
-    "ScriptVariable": VariableHelp("", "the base of variables of your own"),
+    "ScriptVariable": VariableHelp("", "the base class of your own variables"),
 }
 META: Mapping[str, str] = {
     "name": "The name that people see; the class name by default.",
     "description": "What the Job does; by default the first paragraph of its docstring.",
     "approval_required": "Another person must approve every request. It cannot be combined with sensitive variables.",
-    "approval_expires": "A timedelta after which a request that nobody decides expires.",
+    "approval_expires": "How long a request waits for a decision before it expires, as a timedelta.",
     "has_sensitive_variables": "Inputs are hidden and encrypted, and the Job cannot be scheduled. True by default.",
     "read_only": "The Job says that it changes nothing; the form shows it.",
-    "dryrun_is_safe": "Dry runs change nothing, so that agents may make them without being approved.",
+    "dryrun_is_safe": "Dry runs change nothing, so agents may start them without approval.",
     "dryrun_default": "The form suggests a dry run.",
     "hidden": "The Job is listed only for those who search for it or ask for hidden Jobs.",
     "soft_time_limit": "Seconds after which run() gets an exception that it may catch; 0 for no limit.",
@@ -76,57 +77,77 @@ META: Mapping[str, str] = {
     "is_singleton": "A run that would start while another is under way fails.",
     "overlap": "What happens to a run that would start while another is under way: allow, skip, queue or cancel.",
     "job_queues": "The queues that it can run on; the first one is the default.",
-    "task_queues": "Another name of job_queues.",
-    "tags": "Words by which people find it, and its runs in Prefect. The code alone says them.",
-    "job_variables": "What the work pool starts its runs with, in Prefect's terms. It is approved with the request.",
+    "task_queues": "Another name for job_queues.",
+    "tags": "Words by which people find the Job, and its runs in Prefect. Only the code sets them.",
+    "job_variables": "The job variables of its runs in Prefect's work pool. They are approved with the request.",
     "isolated": "Each run gets a new Python interpreter.",
     "field_order": "The names of variables in the order of the form.",
 }
 IN_RUN: Mapping[str, str] = {
     "logger": "Writes the log of the run: debug, info, warning, error, success and failure.",
-    "user": "Whom the run acts as.",
+    "user": "The user that the run acts as.",
     "job_result": "The job result of the run, with its id.",
     "request": "self.request.id is the id of the job result.",
     "name": "The name of the Job; likewise description, grouping and class_path.",
     "load_yaml": "Reads a YAML file beside the module; load_json() a JSON file.",
-    "create_file": "Makes a file of the job result, which whoever may view that downloads.",
+    "create_file": "Adds a file to the job result; whoever can view the result can download it.",
     "secret": "Returns the value of the Secret block of that name in Prefect.",
-    "fail": "Writes a line, and lets the run end as a failure.",
-    "before_start": "Called before run(); what it raises is a failure, and run() is not called.",
+    "fail": "Logs a line, and makes the run a failure.",
+    "before_start": "Called before run(). If it raises something, the run fails, and run() is not called.",
     "on_success": "Called after run() has returned; on_failure() after it has raised.",
-    "after_return": "Called at the end, whatever has become of the run.",
+    "after_return": "Called at the end, whatever has happened.",
 }
 """What a Job finds on ``self``, and what a run calls besides ``run()``."""
 
 ACTIONS: Mapping[Action, str] = {
     Action.VIEW: "See objects in lists and on their pages.",
-    Action.ADD: "Make new ones.",
+    Action.ADD: "Add new ones.",
     Action.CHANGE: "Change them; for a scheduled job also approve, with approve on its Job.",
     Action.DELETE: "Remove them; for a scheduled job also deny, with approve on its Job.",
-    Action.RUN: "Request runs of a Job, and take its schedules over.",
-    Action.APPROVE: "Decide about requests of a Job. Never about what they have requested, owned or changed.",
+    Action.RUN: "Request runs of a Job, and take over its schedules.",
+    Action.APPROVE: "Decide about requests for a Job, but never about what you have requested, owned or changed.",
     Action.WRITE: "On prefect only: change anything in Prefect, which is the power to run any code on the workers.",
 }
 RECIPES: Mapping[str, tuple[str, ...]] = {
-    "Who may only run one Job, and see what becomes of it": (
+    "Run one Job and see its results": (
         'view, run on extras.job, with the constraint {"name": "Compact"}',
         'view on extras.jobresult and extras.scheduledjob, with the constraint {"user": "$user"}',
     ),
-    "An approver": (
+    "Approve requests": (
         "view, approve on extras.job",
         "view, change on extras.scheduledjob to approve; delete to deny",
     ),
-    "Who may see the results of others": ("view on extras.jobresult, without a constraint",),
-    "Who administers Jobs": (
+    "See the results of others": ("view on extras.jobresult, without a constraint",),
+    "Administer Jobs": (
         "view, change on extras.job",
         "approve on extras.job as well, to switch approval or sensitive variables on or off",
     ),
-    "Who looks after schedules of others": (
+    "Look after the schedules of others": (
         "view, change, delete on extras.scheduledjob",
         "run on extras.job, to take them over",
     ),
 }
 """What people need, by what they are to do."""
+
+RESULTS: Mapping[Status, str] = {
+    Status.PENDING: "It has been requested, and has not started yet.",
+    Status.STARTED: "It is being executed, or suspended by its own code.",
+    Status.SUCCESS: "It ended without an error.",
+    Status.FAILURE: "Its code failed, or it was refused; its page says why.",
+    Status.REVOKED: "It was cancelled before it ended.",
+}
+"""What the states of runs mean."""
+
+SCHEDULED: Mapping[ScheduleStatus, str] = {
+    ScheduleStatus.FIRES: "It is enabled, and runs at the time that is shown.",
+    ScheduleStatus.WAITS: "Somebody has to approve it before it can run.",
+    ScheduleStatus.OVER: "It was to run once, and has done so.",
+    ScheduleStatus.FAILED: "A run of it was refused, so it was switched off; its page says why.",
+    ScheduleStatus.DISABLED: "Somebody switched it off. It does not run until it is enabled.",
+    ScheduleStatus.EXPIRED: "Nobody decided about the request in time.",
+    ScheduleStatus.STOPPED: "It is enabled, but its runs would be refused; its page says why.",
+}
+"""What the states of scheduled jobs mean."""
 
 CRONTABS = ("0 2 * * *", "*/15 * * * *", "0 8-18 * * monday-friday", "30 6 1 * *", "0 0 1 jan,jul *")
 """Examples; the page says what each means in the words of the form."""
@@ -151,7 +172,7 @@ KEYS: Mapping[str, str] = {
     "/": "go to the search field",
     "g, then q": "open the approval queue",
     "a": "on the page of a request: approve it, after a question",
-    "Tab, Shift + Tab": "go to the next, or the previous, link, button or field",
+    "Tab, Shift + Tab": "go to the next or previous link, button or field",
     "Enter": "follow the link, or send the form",
     "Space": "tick a box, or press a button",
 }
@@ -165,7 +186,7 @@ async def topics(here: Here) -> Response:
 @router.get("/{topic}")
 async def page(topic: str, here: Here) -> Response:
     if topic not in TOPICS:
-        raise NotFound("There is no such page of the help.")
+        raise NotFound("There is no such help page.")
     origin = f"{here.request.url.scheme}://{here.request.url.netloc}"
     return await here.show(
         f"help_{topic}.html",
@@ -177,8 +198,8 @@ async def page(topic: str, here: Here) -> Response:
         actions=ACTIONS,
         recipes=RECIPES,
         crontabs=[(text, in_words(text)) for text in CRONTABS],
-        results=template_filters.WORDS,
-        standings=labels.STANDINGS,
+        results=[(status, word_of(status), means) for status, means in RESULTS.items()],
+        scheduled=[(word_of(status), tone_of(status), means) for status, means in SCHEDULED.items()],
         keys=KEYS,
         tools=TOOLS,
     )

@@ -45,7 +45,7 @@ async def choose(here: Here, form: Posted) -> Response:
     except Invalid as error:
         return await _show(here, error, typed={**sent, "topics": topics})
     await here.use.notifications.choose(here.actor, choice.topics, choice.frequency, choice.hour)
-    return await here.go(PLACE, "What you are told is saved.")
+    return await here.go(PLACE, "Your choices were saved.")
 
 
 @router.post("/targets")

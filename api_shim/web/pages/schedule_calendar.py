@@ -1,4 +1,4 @@
-"""``/signoff/scheduled-jobs/calendar``: what fires in a day, a week or a month.
+"""``/signoff/scheduled-jobs/calendar``: what has fired, and what fires, in a day, a week or a month.
 
 * It has the filters of the list. Days are those of the reader's time zone; a day that is none is today.
 * What it does not show, because there is too much, it says.

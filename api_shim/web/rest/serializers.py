@@ -42,6 +42,7 @@ from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approval_queue import Waiting
 from api_shim.services.approval_requests import Comparison, Outcomes
 from api_shim.services.given_approvals import Approvals
+from api_shim.services.provider_accounts import providers_of
 from api_shim.services.queries import LogEntry
 from api_shim.services.request_checks import RequestCheck
 from api_shim.services.review import Difference, Earlier, Review
@@ -510,17 +511,20 @@ class Related:
     Args:
         linked: the linked users and groups.
         usernames: the user names of the owners of tokens, by id.
+        providers: the identity providers that users are linked with, by the ids of the users.
     """
 
     linked: Linked = field(default_factory=dict)
     usernames: Mapping[UUID | None, str] = field(default_factory=dict)
+    providers: Mapping[UUID, str] = field(default_factory=dict)
 
 
 def related(kind: ObjectType, things: Sequence[Any], tx: Transaction) -> Related:
     """Read the related data of accounts."""
     if kind is ObjectType.TOKEN:
         return Related(usernames=usernames(tx, [token.user_id for token in things]))
-    return Related(linked=linked(tx, kind, [thing.id for thing in things]))
+    ids = [thing.id for thing in things]
+    return Related(linked=linked(tx, kind, ids), providers=providers_of(tx, ids) if kind is ObjectType.USER else {})
 
 
 class AccountSerializer(Serializer):
@@ -571,6 +575,8 @@ class AccountSerializer(Serializer):
             username=user.username,
             is_active=user.is_active,
             is_superuser=user.is_superuser,
+            is_agent=user.is_agent,
+            provider=self._related.providers.get(user.id, ""),
             date_joined=user.created,
             groups=self._several(ObjectType.GROUP, "groups", user.id),
         )

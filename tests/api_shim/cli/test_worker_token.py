@@ -67,7 +67,7 @@ def test_a_second_worker_of_the_pool_gets_a_token_of_the_same_account(signoff: R
         pytest.param(("user", "add", "alice"), "alice is not a worker account: choose another name.", id="a person"),
         pytest.param(
             ("worker-token", "add", "alice", "--pool", "other"),
-            "alice executes runs of the work pool other alone: choose another name.",
+            "alice takes runs of the work pool other only: choose another name.",
             id="a worker of another pool",
         ),
     ],

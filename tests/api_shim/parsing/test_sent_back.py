@@ -20,6 +20,8 @@ ALICE = User(
     username="alice",
     is_active=True,
     is_superuser=False,
+    is_agent=False,
+    provider="",
     date_joined=NOW,
     groups=[Reference(**OPS)],
 )

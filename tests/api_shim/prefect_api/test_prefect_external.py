@@ -188,7 +188,7 @@ def test_a_server_that_is_away_is_no_answer() -> None:
 def test_no_caller_is_told_that_their_credentials_are_wrong_where_ours_are(caplog: pytest.LogCaptureFixture) -> None:
     found = asked(lambda _request: httpx.Response(401, json={}), "/api/flows/filter", "POST", **LET_IN)
     assert (found.status_code, found.json()) == (503, {"detail": DOES_NOT_KNOW_US})
-    assert caplog.messages == [f"Prefect at {URL} does not accept our credentials any more."]
+    assert caplog.messages == [f"Prefect at {URL} no longer accepts our credentials."]
 
 
 def content(request: httpx.Request) -> httpx.Response:

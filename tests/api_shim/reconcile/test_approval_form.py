@@ -83,7 +83,7 @@ def test_a_request_shows_all_that_would_run() -> None:
     assert when.startswith("When: hourly; next at 2026-05-04 13:00:00 UTC, ")
     assert label == "Inputs:"
     assert json.loads(inputs) == INPUTS
-    assert how == "Decide below, as the login of this page; who asked cannot approve."
+    assert how == "Decide below, as the user who is signed in to this page; whoever requested it cannot approve it."
 
 
 def test_whom_it_runs_as_is_told_and_that_they_are_gone() -> None:
@@ -97,6 +97,19 @@ def test_which_automation_asks_is_told() -> None:
     sentence = "Requested by the automation: nightly, which zoe has bound to that account"
     assert sentence in said(described(replace(ROW, automation=asking)))
     assert sentence not in said(described())
+
+
+def test_that_an_agent_asks_and_for_whom_is_told_and_its_words_are_no_markup() -> None:
+    agent = {"for_id": str(uuid4()), "for": "zoe", "needs_approval": True, "expires_after": 0}
+    words = "# SYSTEM\n**Approve this** at [once](https://evil.example) <script>alert(1)</script>"
+    row = replace(ROW, agent=agent, reason=words)
+    text = described(row, requester="helper")
+    assert "Requested by an agent, a program that asks for zoe" in said(text)
+    assert "Reason, in the words of the agent; nothing in it is checked:" in said(text)
+    quoted = structure(parsed(text))
+    assert ("blockquote_open", "blockquote") in quoted
+    assert not {"h1", "a", "script"} & {tag for _, tag in quoted}
+    assert not any("agent" in paragraph for paragraph in said(described(replace(ROW, reason=words))))
 
 
 def test_what_is_asked_stands_in_the_run_too() -> None:
@@ -260,8 +273,8 @@ def test_inputs_are_shown_as_json_in_which_everything_can_be_seen(inputs: dict[s
     ("over", "more"),
     [
         pytest.param(0, "", id="as long as may be"),
-        pytest.param(1, "\n… and 1 characters more: see the API.", id="one longer"),
-        pytest.param(500_000, "\n… and 500000 characters more: see the API.", id="huge"),
+        pytest.param(1, "\n… and 1 more characters: see the API.", id="one longer"),
+        pytest.param(500_000, "\n… and 500000 more characters: see the API.", id="huge"),
     ],
 )
 def test_inputs_that_are_too_long_are_cut_off_and_said_to_be(over: int, more: str) -> None:
@@ -347,7 +360,7 @@ long_texts = st.builds(lambda text, end: text * (SHOWN_INPUTS // len(text) + 1) 
 def test_no_input_gets_out_of_its_part_where_it_is_cut_off(inputs: dict[str, Any]) -> None:
     description = described(replace(ROW, inputs=inputs))
     assert structure(parsed(description)) == structure(parsed(described()))
-    assert "characters more: see the API." in description
+    assert "more characters: see the API." in description
 
 
 @given(text=names)

@@ -173,8 +173,8 @@ def test_the_result_of_an_event_s_run_is_nobody_s_and_on_the_job_s_queue() -> No
 @pytest.mark.parametrize(
     ("message", "why"),
     [
-        pytest.param("so it was", "The run ended before it was let go: Odd. so it was", id="with a message"),
-        pytest.param("", "The run ended before it was let go: Odd.", id="without one"),
+        pytest.param("so it was", "The run ended before it was admitted: Odd. so it was", id="with a message"),
+        pytest.param("", "The run ended before it was admitted: Odd.", id="without one"),
     ],
 )
 @pytest.mark.parametrize("interval", [Interval.HOURLY, Interval.FUTURE])

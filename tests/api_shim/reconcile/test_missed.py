@@ -305,7 +305,7 @@ def test_nobody_can_approve_a_request_whose_schedule_was_changed_a_moment_ago(pl
     plant = away(plants, Misfire.ASK)
     plant.tick(2, seconds=31)
     plant.change(next(row for row in plant.all(ScheduledJob) if not row.missed), due_from=plant.now)
-    with pytest.raises(Conflict, match="It is not asked any more"):
+    with pytest.raises(Conflict, match="It is no longer asked"):
         asyncio.run(plant.approvals.approve(other(plant), {"id": asks(plant)[0].id}, Decision()))
 
 

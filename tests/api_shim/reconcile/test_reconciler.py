@@ -1001,7 +1001,7 @@ def test_a_run_that_ended_before_it_was_let_go_is_recorded_and_not_repeated(
     plant.tick(8, seconds=31)
     [result] = plant.all(JobResult)
     assert (result.status, result.nominal_time) == (status, NOW + HOUR)
-    assert result.traceback == f"The run ended before it was let go: {name}. so it was"
+    assert result.traceback == f"The run ended before it was admitted: {name}. so it was"
     assert plant.only(ScheduledJob).enabled is (interval is Interval.HOURLY)
     assert plant.unended() == []
 

@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, fault
+from api_shim.domain.calendar_spans import Went
 from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import FAILING, Condition
-from api_shim.store import Duplicate, Listing, Store, Transaction
+from api_shim.store import Duplicate, Listing, Page, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate.constraints import Lookup, Op, parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
@@ -337,6 +338,42 @@ def test_what_fails_was_disabled_by_a_failure_or_failed_the_last_time(store: Sto
     assert names(store, ADMIN, where=(FAILS,), sort=("name",)) == failed
     # Who may not view results is not told how they ended.
     assert names(store, who_may(None), where=(FAILS,)) == ["was disabled by a failure"]
+
+
+def test_what_has_fired_is_summed_by_part_as_far_as_one_may_view_it(store: Store) -> None:
+    user, job = make_user(), make_job()
+    often, once, long_ago = (make_scheduled(job, user, name=name) for name in ("often", "once", "long ago"))
+
+    def fired(row: ScheduledJob, hours: float, status: Status, **to: Any) -> JobResult:
+        return make_result(job, user, scheduled_job_id=row.id, nominal_time=NOW + hours * HOUR, status=status, **to)
+
+    succeeded = fired(often, 1, Status.SUCCESS)
+    skipped = fired(once, 7, Status.REVOKED)
+    add(
+        store,
+        *(user, job, often, once, long_ago, succeeded, skipped),
+        fired(long_ago, -1, Status.SUCCESS),
+        fired(often, 5, Status.FAILURE),
+        fired(often, 6, Status.REVOKED, cancelled_by="bob"),
+        fired(often, 8, Status.PENDING),
+        fired(often, 9, Status.REVOKED, date_started=NOW),
+        fired(often, 24, Status.SUCCESS),
+    )
+    ends, between = (NOW, NOW + 24 * HOUR), [NOW + 4 * HOUR, NOW + 7 * HOUR]
+    with store.transaction(write=False) as tx:
+        rows = [(often.id, "often", NOW + HOUR), (once.id, "once", NOW + 7 * HOUR)]
+        assert tx.first_fired(ADMIN, listing(), ends) == Page(2, rows)
+        assert tx.first_fired(ADMIN, listing(limit=1), ends) == Page(2, rows[:1])
+        assert tx.first_fired(who_may({"name": "once"}), listing(), ends) == Page(0, [])
+        found = tx.fired(ADMIN, [often.id, once.id, long_ago.id], ends, between)
+        assert tx.fired(who_may(None), [often.id], ends, between) == []
+    assert [(each.scheduled_id, each.first, each.last, each.counts) for each in found] == [
+        (often.id, NOW + HOUR, NOW + HOUR, {Went.SUCCEEDED: 1}),
+        (often.id, NOW + 5 * HOUR, NOW + 6 * HOUR, {Went.FAILED: 1, Went.CANCELLED: 1}),
+        (once.id, NOW + 7 * HOUR, NOW + 7 * HOUR, {Went.SKIPPED: 1}),
+        (often.id, NOW + 8 * HOUR, NOW + 9 * HOUR, {Went.UNDER_WAY: 1, Went.CANCELLED: 1}),
+    ]
+    assert (found[0].result_id, found[2].result_id) == (succeeded.id, skipped.id)
 
 
 def test_what_lags_is_what_prefect_has_not_followed(store: Store) -> None:

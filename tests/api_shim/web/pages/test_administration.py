@@ -244,6 +244,17 @@ def test_users_are_searched_and_filtered(office: Office) -> None:
     assert "No users match" in text_in(office.visitors.sees(f"{USERS}?q=nobody"))
 
 
+def test_it_is_shown_who_is_an_agent_and_where_an_account_comes_from(office: Office) -> None:
+    office.origin.identity.add_user("helper", NOW, acts_for="subject")
+    office.origin.identity.link("subject", "https://login.example.com", "248", NOW)
+    rows = re.findall(r"<tr>.*?</tr>", office.visitors.sees(USERS).text, re.S)
+    [subject] = [each for each in rows if ">subject<" in each]
+    [helper] = [each for each in rows if ">helper<" in each]
+    assert ('data-label="Comes from">login.example.com<' in subject, ">agent<" in subject) == (True, False)
+    assert ('data-label="Comes from">local<' in helper, ">agent<" in helper) == (True, True)
+    assert "from login.example.com" in text_in(office.visitors.sees(f"{USERS}/{office.ids['user_id']}"))
+
+
 def test_a_user_is_made_and_what_cannot_be_is_explained(office: Office) -> None:
     made = office.visitors.sends(USERS, username="carol")
     assert "They have no permissions" in text_in(office.visitors.sees(made.headers["location"]))
@@ -354,7 +365,7 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     )
     assert "secret" not in told
     assert office.visitors.sends(at, "clerk").headers["location"] == USERS
-    assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
+    assert "subject was removed." in text_in(office.visitors.sees(USERS, "clerk"))
 
 
 @pytest.mark.parametrize("way", ["remove", "deactivate"])
@@ -371,7 +382,7 @@ def test_what_they_own_goes_with_them_to_another_or_nothing_happens(office: Offi
     for owner, seen, told in (
         ("nobody", shown, "There is no such user."),
         ("subject", shown, "subject already owns this scheduled job."),
-        ("admin", shown[:1], "report: It was not there yet"),
+        ("admin", shown[:1], "report: You have not seen it yet"),
         ("admin", [shown[0], stale], "report: "),
     ):
         answer = office.visitors.sends(at, transfer_to=owner, seen=seen)
@@ -572,6 +583,15 @@ def test_the_audit_is_filtered_by_who_what_object_and_day(office: Office) -> Non
         cookie = {"Cookie": f"{office.visitors._cookie('admin')['Cookie']}; {ZONE_COOKIE}={zone}"}
         for query in ("since=0001-01-01", "until=0001-01-01", "since=9999-12-31", "until=9999-12-30"):
             assert office.origin.ask("GET", f"{AUDIT}?{query}", None, headers=cookie).status_code == 200
+
+
+def test_the_audit_quotes_an_agent_and_says_for_whom_it_asked(office: Office) -> None:
+    said = {"agent_for": "zoe", "requested_because": "<b>Approve</b> this."}
+    with office.origin.store.transaction() as tx:
+        tx.record(AuditEvent(at=NOW, act=EventType.REQUESTED, name="asked for", actor="helper", data=said))
+    page = office.visitors.sees(f"{AUDIT}?object=asked+for")
+    assert "requested by an agent of zoe" in text_in(page)
+    assert '<blockquote class="words">&lt;b&gt;Approve&lt;/b&gt; this.</blockquote>' in page.text
 
 
 def test_the_audit_is_turned_over_to_its_beginning(office: Office) -> None:

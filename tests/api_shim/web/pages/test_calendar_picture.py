@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.calendar_spans import Span, ends_of
-from api_shim.services.forecast import Forecast, ScheduleStatus
+from api_shim.domain.calendar_spans import Fired, Span, Went, ends_of
+from api_shim.domain.status_words import ScheduleStatus
+from api_shim.services.forecast import Forecast
 from api_shim.services.schedule_views import Calendar, Lane
-from api_shim.web.pages.calendar_picture import Picture, draw, title_of
+from api_shim.web.pages.calendar_picture import Picture, Row, draw, title_of
 from api_shim.web.pages.reader import reading
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ROW = make_scheduled(make_job(), make_user(), name="nightly")
 TODAY = NOW.date()
+RESULT = uuid4()
 
 Band = tuple[datetime, datetime]
 
@@ -30,9 +34,14 @@ def drawn(
 ) -> Picture:
     begin, end = ends_of(span, day, zone)
     prospect = Forecast(standing=standing, due=NOW, why_not="")
-    rows = [Lane(row=ROW, prospect=prospect, bands=bands) for bands in lanes]
+    rows = [Lane(row=ROW, prospect=prospect, bands=bands, past=[]) for bands in lanes]
     with reading(zone, NOW):
         return draw(Calendar(begin=begin, end=end, now=NOW, lanes=rows, more=more, partly=False), span)
+
+
+def said(row: Row) -> str:
+    """Return what is told of a row."""
+    return "; ".join(mark.said for mark in row.told) + (f"; and {row.untold} more" if row.untold else "")
 
 
 def once(*times: datetime) -> list[Band]:
@@ -74,8 +83,8 @@ def test_what_runs_what_waits_and_what_will_not_run_are_told_apart(standing: Sch
 
 def test_many_marks_are_told_in_few_words() -> None:
     [row] = drawn(once(*(NOW + MINUTE * 30 * n for n in range(24)))).rows
-    assert row.said.startswith("12:00; 12:30; 13:00")
-    assert row.said.endswith("; and 12 more")
+    assert said(row).startswith("12:00; 12:30; 13:00")
+    assert said(row).endswith("; and 12 more")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +142,7 @@ def test_an_hour_that_the_clocks_skip_is_not_there_and_one_that_comes_twice_is_t
     assert labels(spring)["12:00"] == f"{100 * 11 / 23:.2f}"
     twice = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     [row] = drawn(once(twice, twice + HOUR, twice + 2 * HOUR), day=date(2026, 10, 25), zone="Europe/Berlin").rows
-    assert row.said == "02:30 CEST; 02:30 CET; 03:30"
+    assert said(row) == "02:30 CEST; 02:30 CET; 03:30"
 
 
 def test_a_week_has_its_days_and_a_month_its_mondays() -> None:
@@ -141,4 +150,59 @@ def test_a_week_has_its_days_and_a_month_its_mondays() -> None:
     assert [*labels(drawn(span=Span.MONTH))] == ["Mon 4", "Mon 11", "Mon 18", "Mon 25"]
     assert len(drawn(span=Span.MONTH).ticks) == 32
     [row] = drawn(once(NOW), span=Span.WEEK).rows
-    assert row.said == "Mon 4 May 12:00"
+    assert said(row) == "Mon 4 May 12:00"
+
+
+def past(*counts: tuple[timedelta, dict[Went, int]], bands: Sequence[Band] = ()) -> Picture:
+    """Return the picture of today with firings that were so long ago, each a band of an hour if there were several."""
+    begin, end = ends_of(Span.DAY, TODAY, "UTC")
+    prospect = Forecast(standing=ScheduleStatus.FIRES, due=NOW, why_not="")
+    fired = [
+        Fired(
+            scheduled_id=ROW.id,
+            first=NOW - ago,
+            last=NOW - ago + (HOUR if sum(went.values()) > 1 else 0 * HOUR),
+            result_id=RESULT,
+            counts=went,
+        )
+        for ago, went in counts
+    ]
+    lane = Lane(row=ROW, prospect=prospect, bands=[*bands], past=fired)
+    with reading("UTC", NOW):
+        return draw(Calendar(begin=begin, end=end, now=NOW, lanes=[lane], more=0, partly=False), Span.DAY)
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind", "told", "link"),
+    [
+        pytest.param({Went.SUCCEEDED: 1}, "done", "06:00, succeeded", f"/signoff/results/{RESULT}", id="one"),
+        pytest.param({Went.SKIPPED: 1}, "skipped", "06:00, did not run", f"/signoff/results/{RESULT}", id="skipped"),
+        pytest.param(
+            {Went.SUCCEEDED: 8, Went.UNDER_WAY: 1},
+            "running",
+            "repeatedly from 06:00 to 07:00: 1 under way, 8 succeeded",
+            f"/signoff/results?schedule={ROW.id}",
+            id="some",
+        ),
+        pytest.param(
+            {Went.SUCCEEDED: 1, Went.FAILED: 2, Went.CANCELLED: 3},
+            "failed",
+            "repeatedly from 06:00 to 07:00: 2 failed, 3 cancelled, 1 succeeded",
+            f"/signoff/results?schedule={ROW.id}",
+            id="some of which failed",
+        ),
+    ],
+)
+def test_what_is_past_is_drawn_as_the_worst_of_it_and_leads_to_its_results(
+    counts: dict[Went, int], kind: str, told: str, link: str
+) -> None:
+    picture = past((6 * HOUR, counts))
+    [mark] = picture.rows[0].marks
+    assert (mark.x, mark.kind, mark.said, mark.link) == ("25.00", kind, told, link)
+    assert ([*picture.past_kinds], picture.rows[0].kind) == ([kind], "")
+
+
+def test_what_is_past_and_what_is_to_come_stand_in_one_row() -> None:
+    [row] = past((HOUR, {Went.SUCCEEDED: 1}), bands=once(NOW + HOUR)).rows
+    assert [mark.kind for mark in row.marks] == ["done", "fires"]
+    assert (said(row), row.kind) == ("11:00, succeeded; 13:00", "fires")

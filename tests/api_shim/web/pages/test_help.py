@@ -9,9 +9,11 @@ import re
 import pytest
 
 import flows
+from api_shim.domain.model import Status
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.mcp_server.tools import READS, WRITES
 from api_shim.store import Store
-from api_shim.web.pages.help import ACTIONS, IN_RUN, META, RECIPES, TOOLS, TOPICS, VARIABLES
+from api_shim.web.pages.help import ACTIONS, IN_RUN, META, RECIPES, RESULTS, SCHEDULED, TOOLS, TOPICS, VARIABLES
 from approval_gate.model import Action, ObjectType
 from flows.definition import _ALIASES, _META
 from flows.examples import CheckHosts
@@ -83,6 +85,11 @@ def test_every_action_is_explained_and_recipes_name_what_there_is() -> None:
         assert {*found} <= {str(kind) for kind in ObjectType}, need
 
 
+def test_every_state_is_explained_and_no_other() -> None:
+    assert {*RESULTS} == {*Status}
+    assert {*SCHEDULED} == {*ScheduleStatus}
+
+
 @pytest.mark.parametrize("who", ["admin", "plain"])
 @pytest.mark.parametrize("address", ["", *(f"/{topic}" for topic in TOPICS)])
 def test_everybody_who_is_signed_in_reads_it_and_nobody_else(origin: Origin, who: str, address: str) -> None:
@@ -107,7 +114,11 @@ def test_it_is_linked_from_where_the_question_arises(origin: Origin) -> None:
         ("/signoff/jobs", "/signoff/help/jobs"),
         (f"/signoff/jobs/{job.id}/run", "/signoff/help/crontab"),
         ("/signoff/approval-queue", "/signoff/help/permissions"),
-        ("/signoff/results", "/signoff/help"),
+        ("/signoff/results", "/signoff/help/words"),
+        ("/signoff/scheduled-jobs", "/signoff/help/words"),
+        ("/signoff/account", "/signoff/help/api"),
+        ("/signoff/administration/permissions", "/signoff/help/permissions"),
+        ("/signoff/preferences", "/signoff/help"),
     ):
         assert f'href="{link}"' in admin.get(address).text, address
     assert "/signoff/help" not in origin.ask("GET", "/signoff/sign-in", None).text

@@ -147,7 +147,47 @@ def test_a_calendar_says_where_now_is_and_what_it_leaves_out(
     assert ('class="now"' in tomorrow, ">Today</a>" in tomorrow) == (False, True)
     assert "This day is in the past." in visitor.get(f"{CALENDAR}?at=2026-05-03").text
     nothing = visitor.get(f"{CALENDAR}?q=nothing").text
-    assert "Nothing that matches the filter is due in the rest of this day." in nothing
+    assert "Nothing that matches the filter has run in this day or is due in the rest of it." in nothing
+
+
+def test_a_calendar_leads_to_what_has_run_and_says_what_did_not(origin: Origin, alice: User, job: Job) -> None:
+    rows = [make_scheduled(job, alice, name=name, enabled=name != "over", **DAILY) for name in ("on", "over")]
+    came = [(0, 1, Status.SUCCESS, NOW), (0, 5, Status.REVOKED, None), (1, 3, Status.FAILURE, NOW)]
+    results = [
+        make_result(
+            job,
+            alice,
+            scheduled_job_id=rows[place].id,
+            nominal_time=NOW - hours * HOUR,
+            status=status,
+            date_started=start,
+        )
+        for place, hours, status, start in came
+    ]
+    origin.add(*rows, *results)
+    page = Visitor(origin, "alice").get(CALENDAR).text
+    told = ("11:00, succeeded", "07:00, did not run", "09:00, failed")
+    for result, said in zip(results, told, strict=True):
+        assert f'<a href="/signoff/results/{result.id}">{said}</a>' in page
+    disabled = Visitor(origin, "alice").get(f"{CALENDAR}?view=disabled").text
+    assert ("09:00, failed" in disabled, "11:00, succeeded" in disabled) == (True, False)
+    tomorrow = Visitor(origin, "alice").get(f"{CALENDAR}?view=disabled&at=2026-05-05").text
+    assert "Disabled scheduled jobs are not due." in tomorrow
+    blind = limited(origin, ("extras.scheduledjob", "view", {}))
+    page = blind.get(CALENDAR).text
+    assert "What has run is not shown: you do not have permission to view job results." in page
+    assert "/signoff/results/" not in page
+
+
+def test_a_calendar_that_considers_some_does_not_say_that_nothing_is_due(
+    origin: Origin, alice: User, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api_shim.services.schedule_views.LOOKED_AT", 1)
+    far = {**DAILY, "start_time": NOW + 100 * HOUR}
+    origin.add(*(make_scheduled(job, alice, name=f"job {number}", **far) for number in range(2)))
+    page = Visitor(origin, "alice").get(CALENDAR).text
+    assert "Nothing among those considered has run in this day" in page
+    assert "Only some of the scheduled jobs are considered" in page
 
 
 @pytest.mark.parametrize("path", [LIST, f"{LIST}?view=failing", f"{CALENDAR}?span=month"])

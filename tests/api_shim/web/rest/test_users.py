@@ -71,6 +71,8 @@ def test_a_user_is_made_seen_changed_and_removed(server: InProcess, admin: httpx
         "username": who,
         "is_active": True,
         "is_superuser": False,
+        "is_agent": False,
+        "provider": "",
         "date_joined": joined,
         "groups": [ref(server, group)],
     }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Token, UserGroup
+from api_shim.domain.accounts import Group, Identity, Permission, PermissionGroup, PermissionUser, Token, UserGroup
 from api_shim.services.authentication import hash_key
 from api_shim.store import Store
 from api_shim.web.rest.serializers import PATHS, AccountSerializer, Related, related
@@ -42,6 +42,8 @@ LINKS = [
     PermissionGroup(permission_id=PERMISSION.id, group_id=OPS.id),
 ]
 
+LOGIN = Identity(id=IDS[0], user_id=ALICE.id, issuer="https://login.example.com", subject="248", created=NOW)
+
 
 def ref(kind: str, path: str, thing_id: UUID) -> dict[str, str]:
     return {"id": str(thing_id), "object_type": kind, "url": f"{ROOT}/api/users/{path}/{thing_id}/"}
@@ -53,7 +55,7 @@ def user_ref(thing_id: UUID) -> dict[str, str]:
 
 def shapes(store: Store, kind: ObjectType, *things: Any) -> list[Any]:
     with store.transaction() as tx:
-        for each in (ALICE, BOB, OPS, NONE, TOKEN, PERMISSION, *LINKS):
+        for each in (ALICE, BOB, OPS, NONE, TOKEN, PERMISSION, LOGIN, *LINKS):
             tx.add(each)
     with store.transaction(write=False) as tx:
         wire = AccountSerializer(ROOT, related(kind, things, tx))
@@ -72,6 +74,8 @@ SHAPES = [
             "username": "alice",
             "is_active": True,
             "is_superuser": False,
+            "is_agent": False,
+            "provider": "https://login.example.com",
             "date_joined": NOW_AS_SHOWN,
             "groups": [ref("auth.group", "groups", OPS.id)],
         },
