@@ -23,6 +23,7 @@ from starlette.responses import Response
 from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.model import Status
 from api_shim.domain.query import Condition
+from api_shim.domain.status_words import word_of
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_conditions, read_sort
 from api_shim.services.result_views import MOST_EXPORTED, ResultSight
@@ -31,7 +32,6 @@ from api_shim.web.csv_cells import not_a_formula
 from api_shim.web.downloads import saved
 from api_shim.web.errors import status_of
 from api_shim.web.pages.lists import asked_in, day_begins, headings, selected_in
-from api_shim.web.pages.template_filters import in_words
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, within
 from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Conflict, NotFound, sentences
@@ -172,7 +172,7 @@ def _when(moment: datetime | None) -> str:
 EXPORTED: Mapping[str, Callable[[ResultSight], Any]] = {
     "id": lambda each: str(each.row.id),
     "job": lambda each: each.row.name,
-    "status": lambda each: in_words(each.row.status),
+    "status": lambda each: word_of(each.row.status),
     "dry_run": lambda each: each.row.dry_run,
     "ran_as": lambda each: each.ran_as,
     "scheduled_job": lambda each: each.scheduled.name if each.scheduled else "",

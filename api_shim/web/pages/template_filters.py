@@ -9,18 +9,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from api_shim.domain.model import Status
 from api_shim.domain.recurrence import plain_zone
+from api_shim.domain.status_words import tone_of, word_of
 from api_shim.web.pages import reader
 from flows.files import GivenFile, is_reference
 
-WORDS = {
-    Status.PENDING: "waiting",
-    Status.STARTED: "running",
-    Status.SUCCESS: "succeeded",
-    Status.FAILURE: "failed",
-    Status.REVOKED: "cancelled",
-}
 SHORT = 80
 """Maximum length in characters of JSON that is shown on one line."""
 
@@ -132,11 +125,6 @@ def plain(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def in_words(status: Status) -> str:
-    """Return the label of a status."""
-    return WORDS[status]
-
-
 def exact(value: Any) -> str:
     """Return a whole value for review, with unprintable characters escaped.
 
@@ -184,7 +172,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "pretty": pretty,
     "columns": columns,
     "plain": plain,
-    "in_words": in_words,
+    "in_words": word_of,
+    "tone": tone_of,
     "exact": exact,
     "on_the_clock": on_the_clock,
     "read_moment": read_moment,
