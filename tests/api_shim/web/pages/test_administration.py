@@ -585,6 +585,15 @@ def test_the_audit_is_filtered_by_who_what_object_and_day(office: Office) -> Non
             assert office.origin.ask("GET", f"{AUDIT}?{query}", None, headers=cookie).status_code == 200
 
 
+def test_the_audit_quotes_an_agent_and_says_for_whom_it_asked(office: Office) -> None:
+    said = {"agent_for": "zoe", "requested_because": "<b>Approve</b> this."}
+    with office.origin.store.transaction() as tx:
+        tx.record(AuditEvent(at=NOW, act=EventType.REQUESTED, name="asked for", actor="helper", data=said))
+    page = office.visitors.sees(f"{AUDIT}?object=asked+for")
+    assert "requested by an agent of zoe" in text_in(page)
+    assert '<blockquote class="words">&lt;b&gt;Approve&lt;/b&gt; this.</blockquote>' in page.text
+
+
 def test_the_audit_is_turned_over_to_its_beginning(office: Office) -> None:
     for _ in range(30):
         with office.origin.store.transaction() as tx:
