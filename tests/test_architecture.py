@@ -146,7 +146,6 @@ TESTED_BY: dict[str, str] = {
     "api_shim/client/operations/job_queues.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/triggers.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/cli/job_hooks.py": "tests/api_shim/cli/test_job_buttons.py",
-    "api_shim/client/operations/automations.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/preferences.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/parsing/preferences.py": "tests/api_shim/services/test_preferences.py",

@@ -98,15 +98,14 @@ def unbind(
 
 @app.command("install")
 def install(
-    block: Annotated[
-        str, typer.Argument(metavar="TYPE/NAME", help="A notification block, as prefect block ls has it.")
-    ],
+    block: Annotated[str, typer.Argument(metavar="TYPE/NAME", help="The type and the name of a notification block.")],
     url: Url = HERE,
     insecure: Insecure = False,
 ) -> None:
     """Have Prefect tell a notification block of requests, refused runs, removed users and approvals switched off.
 
-    Those that are installed already are changed. It needs write on prefect.
+    Those that it has installed before are changed. Blocks are made on the page Blocks of Prefect's UI. It needs write
+    on prefect.
 
     Example: signoff automation install slack-webhook/operators
     """

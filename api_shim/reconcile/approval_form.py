@@ -145,7 +145,8 @@ def _because(scheduled: ScheduledJob) -> str:
     if not scheduled.reason:
         return ""
     said = "\n".join(f"> {plain(line)}" for line in scheduled.reason.splitlines())
-    return f"**Reason**, in the words of whoever requested it:\n\n{said}"
+    whose = "whoever requested it" if scheduled.agent is None else "the agent; nothing in it is checked"
+    return f"**Reason**, in the words of {whose}:\n\n{said}"
 
 
 def _why_label(scheduled: ScheduledJob) -> str:

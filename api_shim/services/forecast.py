@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import JobResult, ScheduledJob, Status
 from api_shim.domain.recurrence import TICK, next_times, times_after
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.reconcile.firings import taken_of
 from api_shim.services.admission import foreseen, who_runs
 from api_shim.services.agents import asks_for_nobody, people_behind
@@ -30,18 +30,6 @@ from approval_gate.lifecycle import ApprovalState
 HAD_ITS_TURN = "It has already run, and runs only once."
 WAITS_ITS_TURN = "It waits for its turn: other runs of its Job go first."
 NEVER_AGAIN = "Its schedule has no further firings."
-
-
-class ScheduleStatus(StrEnum):
-    """The status of a scheduled job, in one word."""
-
-    FIRES = "fires"
-    WAITS = "waits"
-    OVER = "over"
-    FAILED = "failed"
-    DISABLED = "disabled"
-    EXPIRED = "expired"
-    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

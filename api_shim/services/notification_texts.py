@@ -7,25 +7,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import ApprovalRequest
 from api_shim.domain.notifications import Happening, Message, Notification, Paragraph, Topic
+from api_shim.domain.status_words import word_of
 from api_shim.services.notification_recipients import ZONE, Subjects
 from approval_gate.lifecycle import ApprovalState
 
 LONGEST_COMMENT = 500
 MANAGE = "What you are told of, and where: {}"
-
-DECISIONS: Mapping[ApprovalState, str] = {
-    ApprovalState.APPROVED: "was approved",
-    ApprovalState.DENIED: "was denied",
-    ApprovalState.WITHDRAWN: "was withdrawn",
-    ApprovalState.EXPIRED: "has expired, as nobody has decided about it",
-}
 
 
 def message_of(
@@ -94,8 +88,13 @@ def _waiting(each: Notification, request: ApprovalRequest, zone: str) -> Paragra
 def _decided(request: ApprovalRequest) -> Paragraph:
     by = f" by {plain(request.decided_by)}" if request.decided_by else ""
     comment = (f"Comment: {plain(request.comment)[:LONGEST_COMMENT]}",) if request.comment.strip() else ()
-    line = f"“{plain(request.name)}” {DECISIONS.get(request.state, 'was decided')}{by}"
+    line = f"“{plain(request.name)}” {_became(request.state)}{by}"
     return Paragraph(line, comment, f"/signoff/approval-requests/{request.id}", "request")
+
+
+def _became(state: ApprovalState) -> str:
+    expired = state is ApprovalState.EXPIRED
+    return "has expired, as nobody has decided about it" if expired else f"was {word_of(state)}"
 
 
 def _schedule(each: Notification, name: str, zone: str) -> Paragraph:

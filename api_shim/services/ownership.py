@@ -42,7 +42,7 @@ from approval_gate import ownership, policy
 from approval_gate.errors import Invalid
 from approval_gate.model import Action, Actor, Denied, Hidden, ObjectType, Verdict
 
-NOT_SHOWN = "It was not there yet when this was asked: look at all of them again."
+NOT_SHOWN = "You have not seen it yet: check the list, and send it again."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -559,37 +559,144 @@ EVERYTHING = (
 )
 
 
-def test_an_agent_that_was_given_everything_gets_past_the_gate_by_no_door(
-    stage: Stage, live: Live, people: People
-) -> None:
+APPROVES = (("extras.job", "approve", None), *(("extras.scheduledjob", each, None) for each in ("view", "change")))
+
+
+@contextmanager
+def as_agent(live: Live, people: People, stage: Stage) -> Iterator[Stage]:
+    """The same doors before an agent that was given everything there is."""
     agent = people.add(*((kind, action, None) for kind, action in EVERYTHING), acts_for="admin")
+    with live.client(agent) as client:
+        yield Stage(live, client, client, stage.folder)
+
+
+@pytest.fixture(scope="module")
+def held(live: Live, people: People, stage: Stage) -> Iterator[dict[str, tuple[Stage, Try]]]:
+    """Agents, and at what each tries every door: somebody's request that waits, and its own.
+
+    They are two, because one may not write so often in a minute.
+    """
+    with as_agent(live, people, stage) as one, as_agent(live, people, stage) as other:
+        own = other.request(interval="immediately")
+        yield {"somebody's": (one, stage.request()), "its own": (other, own)}
+
+
+Way = Callable[[Stage, Try], Any]
+
+
+def by_state(**state: str) -> Way:
+    return lambda stage, it: stage.set_state(it.run, state, force=True)
+
+
+def by_prefect(method: str, path: str, body: Any = None) -> Way:
+    """Return a call to Prefect; the path may name the run and its deployment."""
+    return lambda stage, it: stage.prefect(method, path.format_map(it.run), body)
+
+
+def by_api(method: str, path: str, body: Any = None) -> Way:
+    """Return a call to our API; the path may name the request."""
+    return lambda stage, it: stage.admin.request(
+        method, f"/api/{path}".format_map(it.row), json=body
+    ).raise_for_status()
+
+
+def by_a_runs_call(what: str) -> Way:
+    def asks(stage: Stage, it: Try) -> None:
+        asked = {"flow_run_id": it.run["id"], "attempt": it.run["id"], "status": "SUCCESS"}
+        stage.admin.post(f"/api/signoff/{what}", json=asked, headers={RUN_KEY: "wanted"}).raise_for_status()
+
+    return asks
+
+
+def make_a_run(stage: Stage, it: Try) -> None:
+    made = {"flow_id": it.run["flow_id"], "deployment_id": it.run["deployment_id"], "parameters": it.run["parameters"]}
+    stage.prefect("POST", "flow_runs/", {**made, "state": NOW})
+
+
+TO_AGENTS: dict[str, Way] = {
+    **ASK_AGAIN,
+    "RUNNING": by_state(type="RUNNING"),
+    "a claim, as of a worker": by_state(type="PENDING"),
+    "the end of its run": by_state(type="COMPLETED"),
+    "an automation": lambda stage, _it: by_automation(stage),
+    "its schedule": by_prefect("PATCH", "deployments/{deployment_id}", {"paused": False}),
+    "firings": by_prefect("POST", "deployments/{deployment_id}/schedule", {}),
+    "its deployment, deleted": by_prefect("DELETE", "deployments/{deployment_id}"),
+    "its run, deleted": by_prefect("DELETE", "flow_runs/{id}"),
+    "its description": by_prefect("DELETE", "flow_runs/{id}/input/approval-description"),
+    "a run of its own making": make_a_run,
+    "runs in bulk": by_prefect("POST", "deployments/{deployment_id}/create_flow_run/bulk", [{"state": NOW}]),
+    "what is due": by_prefect("POST", "work_pools/signoff/get_scheduled_flow_runs", {}),
+    "a work pool": by_prefect("PATCH", "work_pools/signoff", {"base_job_template": {}}),
+    "a variable": by_prefect("POST", "variables/", {"name": "x", "value": 1}),
+    "a block": by_prefect("POST", "block_documents/", {}),
+    "admission of a run": by_a_runs_call("admission"),
+    "outcome of a run": by_a_runs_call("outcome"),
+    "approve": by_api("POST", "extras/scheduled-jobs/{id}/approve/"),
+    "approve by force": by_api("POST", "extras/scheduled-jobs/{id}/approve/?force=true"),
+    "deny": by_api("POST", "extras/scheduled-jobs/{id}/deny/", {"comment": "no"}),
+    "assume": by_api("POST", "extras/scheduled-jobs/{id}/assume-ownership/"),
+    "transfer": by_api("POST", "extras/scheduled-jobs/{id}/transfer/", {"user": "admin"}),
+    "edit": by_api("PATCH", "extras/scheduled-jobs/{id}/", {"data": {"breaks": True}}),
+    "try it": by_api("POST", "extras/scheduled-jobs/{id}/dry-run/"),
+    "switch approval off": by_api("PATCH", "extras/jobs/Change/", {"approval_required": False}),
+    "a user": by_api("POST", "users/users/", {"username": "nobody.yet"}),
+    "a token": by_api("POST", "users/tokens/", {}),
+    "a permission": by_api("POST", "users/permissions/", {"name": "more", "object_types": [], "actions": []}),
+    "a button": by_api("POST", "extras/job-buttons/", {"name": "x"}),
+    "a hook": by_api("POST", "extras/job-hooks/", {"name": "x"}),
+    "an automation's account": by_api("POST", "extras/automation-accounts/", {}),
+}
+"""The doors above, and those of the API; an agent is to be refused at each."""
+
+
+@pytest.mark.parametrize("whose", ["somebody's", "its own"])
+@pytest.mark.parametrize("way", TO_AGENTS)
+def test_an_agent_that_was_given_everything_is_refused_at_every_door(
+    held: dict[str, tuple[Stage, Try]], way: str, whose: str
+) -> None:
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        TO_AGENTS[way](*held[whose])
+    assert refused.value.response.status_code in {403, 404}, refused.value.response.text
+
+
+def test_an_agent_answers_no_form_of_prefects(held: dict[str, tuple[Stage, Try]]) -> None:
+    for agent, it in held.values():
+        answer = agent.prefect("POST", f"flow_runs/{it.run['id']}/resume", {"run_input": APPROVE}).json()
+        assert (answer["status"], answer["state"]["name"]) == ("REJECT", "Suspended")
+
+
+def test_a_quick_run_of_an_agent_waits_although_its_job_asks_nobody(
+    stage: Stage, held: dict[str, tuple[Stage, Try]]
+) -> None:
+    agent, _it = held["its own"]
     deployment = stage.admin.get("/api/deployments/name/Greet/default").json()["id"]
-    held, file = stage.request(), stage.folder / unique("agent")
-    run, row = held.run["id"], held.row["id"]
-    with live.client(None, Authorization=f"Basic {sign_in(live, agent)}") as client:
-        # Prefect's quick run is a request, which waits although the Job needs no approval of people.
-        made = client.post(f"/api/deployments/{deployment}/create_flow_run", json={"parameters": {"file": str(file)}})
-        assert (made.status_code, made.json()["state"]["name"]) == (201, "Suspended"), made.text
-        own = made.json()["id"]
-        for held_run in (run, own):
-            answer = client.post(f"/api/flow_runs/{held_run}/resume", json={"run_input": APPROVE}).json()
-            assert (answer["status"], answer["state"]["name"]) == ("REJECT", "Suspended")
-        tried = {
-            "let start": client.post(f"/api/flow_runs/{own}/set_state", json={"state": NOW, "force": True}),
-            "change": client.patch(f"/api/flow_runs/{own}", json={"tags": []}),
-            "switch on": client.patch(f"/api/deployments/{deployment}", json={"paused": False}),
-            "automate": client.post("/api/automations/", json={"name": "x", "trigger": {}, "actions": []}),
-            "approve": client.post(f"{SCHEDULES}{row}/approve/"),
-            "deny": client.post(f"{SCHEDULES}{row}/deny/", json={"comment": "no"}),
-            "assume": client.post(f"{SCHEDULES}{row}/assume-ownership/"),
-            "change a Job": client.patch("/api/extras/jobs/Greet/", json={"approval_required": False}),
-            "make a user": client.post("/api/users/users/", json={"username": unique("user").replace(" ", "")}),
-            "make a token": client.post("/api/users/tokens/", json={}),
-        }
-    refused = {what: answer.status_code for what, answer in tried.items()}
-    assert refused == {what: refused[what] for what in tried if refused[what] in {403, 404}}
-    assert stage.state(held.run)["name"] == "Suspended"
+    file = stage.folder / unique("agent")
+    asked = {"parameters": {"file": str(file)}, "state": {"type": "RUNNING"}}
+    made = agent.prefect("POST", f"deployments/{deployment}/create_flow_run", asked).json()
+    assert made["state"]["name"] == "Suspended"
     assert not file.exists()
+
+
+def test_after_all_that_of_agents_everything_waits_as_it_did_and_an_approval_lets_it_run_once(
+    stage: Stage, held: dict[str, tuple[Stage, Try]], live: Live, people: People
+) -> None:
+    for _agent, it in held.values():
+        run = stage.admin.get(f"/api/flow_runs/{it.run['id']}").json()
+        assert (run["state"]["name"], run["parameters"]) == ("Suspended", it.row["kwargs"])
+        assert {*run["tags"]} == {"signoff", "awaiting-approval"}
+        assert "Running" not in _history(stage, it)
+        now = stage.admin.get(it.row["url"]).json()
+        assert (now["approval_state"], now["user"], now["kwargs"]) == ("pending", it.row["user"], it.row["kwargs"])
+        assert not it.file.exists()
+    (_, others), (_, own) = held.values()
+    stage.admin.delete(others.row["url"])
+    # The agent asks for admin, who counts as its requester.
+    assert stage.admin.post(f"{own.row['url']}approve/").status_code == 403
+    with live.client(people.add(*APPROVES)) as boss:
+        assert boss.post(f"{own.row['url']}approve/").status_code == 200
+    eventually(lambda: stage.state(own.run)["type"] == "COMPLETED")
+    assert len(own.file.read_text().splitlines()) == 1
 
 
 # Switching approval off is a decision of its own

@@ -64,6 +64,9 @@ def test_an_agent_asks_a_person_decides_and_the_agent_reads_what_came_of_it(
 
         waiting = {"about": asked["request"], "seconds": 1}
         first = (await client.call_tool("wait", waiting, progress_handler=hear)).data
+        with pytest.raises(TimeoutError):
+            # The agent breaks off in the middle of a wait, and its session ends.
+            await asyncio.wait_for(client.call_tool("wait", {**waiting, "seconds": 300}), 2)
         return asked, first
 
     asked, first = talk(asks)

@@ -14,12 +14,13 @@ from api_shim.domain.approval import binding_of, version_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.firings import TAKEN_AHEAD
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_state import return_to_queue
 from api_shim.services.authorization import authorize_view
-from api_shim.services.forecast import WAITS_ITS_TURN, ScheduleStatus, forecast_of
+from api_shim.services.forecast import WAITS_ITS_TURN, forecast_of
 from api_shim.services.results import Results
 from approval_gate.admission import (
     CANCEL_PAUSE,

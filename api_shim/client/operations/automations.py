@@ -1,7 +1,7 @@
 """Operations on Prefect's automations: the accounts that they act as, and those that are ready-made.
 
-* Ready-made ones tell a notification block what an administrator wants to hear of. They are known by their names, so
-  that installing them again changes those that are there.
+* Ready-made ones tell a notification block what an administrator wants to hear of. They are known by their names and
+  their description, so that installing them again changes those that are there, and none that somebody has made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from api_shim import schemas
 from api_shim.client.protocol import (
@@ -49,6 +49,13 @@ READY_MADE: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 """The automations that are ready-made: by name, the events that each hears of, and what it tells."""
+DESCRIPTION = "Made by signoff automation install."
+NOTIFIES = "notify"
+"""The capability of the blocks that send notifications."""
+
+NOT_NAMED = "Name the block by its type and its name, like slack-webhook/operators."
+NO_BLOCK = "Prefect has no block {block}: its page Blocks lists and makes them."
+NO_NOTIFICATIONS = "The block {block} sends no notifications: name one that does, such as a Slack Webhook."
 
 
 class Installed(BaseModel):
@@ -58,8 +65,17 @@ class Installed(BaseModel):
     name: str
 
 
+class _Automation(Installed):
+    description: str = ""
+
+
+class _Schema(BaseModel):
+    capabilities: list[str]
+
+
 class _Block(BaseModel):
     id: UUID
+    block_schema: _Schema
 
 
 def automation_accounts(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.AutomationAccount]]:
@@ -133,30 +149,32 @@ def unbind_automation(automation: UUID | str) -> Operation[None]:
 def install_automations(block: str) -> Operation[list[Installed]]:
     """Have Prefect tell a notification block of requests, refusals, schedules without owner and approvals switched off.
 
-    Automations of these names that are there already are changed to this.
+    Those that were installed before are changed to this.
 
     Args:
         block: the type and the name of a notification block of Prefect's, like ``slack-webhook/operators``.
 
     Raises:
         Forbidden: you do not have permission to change Prefect's automations.
-        Invalid: the block is not written like that.
+        Invalid: the block is not written like that, or sends no notifications.
         NotFound: there is no such block.
         Unavailable: Prefect does not answer.
 
     >>> shim.install_automations("slack-webhook/nobody")
     Traceback (most recent call last):
         ...
-    approval_gate.errors.NotFound: There is no block slack-webhook/nobody in Prefect.
+    approval_gate.errors.NotFound: Prefect has no block slack-webhook/nobody: its page Blocks lists and makes them.
     """
     kind, slash, name = block.partition("/")
     if not (kind and slash and name):
-        raise Invalid("Name the block by its type and its name, like slack-webhook/operators.")
+        raise Invalid(NOT_NAMED)
     path = f"/api/block_types/slug/{quote(kind, safe='')}/block_documents/name/{quote(name, safe='')}"
     try:
         found = read(_Block, (yield HttpRequest(path=path)))
     except NotFound:
-        raise NotFound(f"There is no block {block} in Prefect.") from None
+        raise NotFound(NO_BLOCK.format(block=block)) from None
+    if NOTIFIES not in found.block_schema.capabilities:
+        raise Invalid(NO_NOTIFICATIONS.format(block=block))
     installed = []
     for called, (events, text) in READY_MADE.items():
         installed.append((yield from _installed(called, _automation(called, events, text, found.id))))
@@ -164,19 +182,20 @@ def install_automations(block: str) -> Operation[list[Installed]]:
 
 
 def _installed(called: str, wanted: Mapping[str, Any]) -> Operation[Installed]:
-    """Make an automation, or change the one of this name."""
+    """Make an automation, or change the one that was installed before."""
     asked = body_of({"automations": {"name": {"any_": [called]}}})
-    known = yield HttpRequest(method="POST", path="/api/automations/filter", body=asked)
-    for each in TypeAdapter(list[Installed]).validate_python(known):
-        read_nothing((yield HttpRequest(method="PUT", path=f"/api/automations/{each.id}", body=body_of(wanted))))
-        return each
+    known = read(list[_Automation], (yield HttpRequest(method="POST", path="/api/automations/filter", body=asked)))
+    for each in known:
+        if each.description == DESCRIPTION:
+            read_nothing((yield HttpRequest(method="PUT", path=f"/api/automations/{each.id}", body=body_of(wanted))))
+            return Installed(id=each.id, name=each.name)
     return read(Installed, (yield HttpRequest(method="POST", path="/api/automations/", body=body_of(wanted))))
 
 
 def _automation(called: str, events: tuple[str, ...], text: str, block_id: UUID) -> dict[str, Any]:
     return {
         "name": called,
-        "description": "Made by signoff automation install.",
+        "description": DESCRIPTION,
         "enabled": True,
         "trigger": {
             "type": "event",

@@ -18,7 +18,7 @@ from itertools import chain
 
 from api_shim.domain.calendar_spans import Fired, Span, Went, first_day, midnight
 from api_shim.domain.model import ScheduledJob
-from api_shim.services.forecast import ScheduleStatus
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.services.schedule_views import Calendar, Lane
 from api_shim.web.pages.reader import abbreviation, local, reader
 

@@ -15,8 +15,7 @@ from starlette.responses import Response
 
 from api_shim.domain.crontab_text import in_words
 from api_shim.domain.model import Status
-from api_shim.services.forecast import ScheduleStatus
-from api_shim.web.pages import labels, template_filters
+from api_shim.domain.status_words import ScheduleStatus, tone_of, word_of
 from api_shim.web.pages.visit import Here
 from approval_gate.errors import NotFound
 from approval_gate.model import Action
@@ -199,8 +198,8 @@ async def page(topic: str, here: Here) -> Response:
         actions=ACTIONS,
         recipes=RECIPES,
         crontabs=[(text, in_words(text)) for text in CRONTABS],
-        results=[(status, word, RESULTS[status]) for status, word in template_filters.WORDS.items()],
-        scheduled=[(*labels.STANDINGS[status], means) for status, means in SCHEDULED.items()],
+        results=[(status, word_of(status), means) for status, means in RESULTS.items()],
+        scheduled=[(word_of(status), tone_of(status), means) for status, means in SCHEDULED.items()],
         keys=KEYS,
         tools=TOOLS,
     )

@@ -21,7 +21,7 @@ from api_shim.domain.model import Job
 from api_shim.services.job_views import JobDetail
 from api_shim.web.errors import status_of
 from api_shim.web.pages.button_groups import buttons_on
-from api_shim.web.pages.jobs import TONES, address_of
+from api_shim.web.pages.jobs import address_of
 from api_shim.web.pages.run_form import faults_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate import policy
@@ -60,7 +60,6 @@ async def shown(job_id: UUID, here: Here) -> Response:
         200,
         found=found,
         job=found.sight.job,
-        tones=TONES,
         **await buttons_on(here, ObjectType.JOB, job_id),
     )
 

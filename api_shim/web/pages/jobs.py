@@ -17,7 +17,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api_shim.domain.model import Job, Status
+from api_shim.domain.model import Job
 from api_shim.parsing.filters import read_conditions
 from api_shim.services.job_views import JobSight
 from api_shim.store import Listing, Page
@@ -28,8 +28,6 @@ from approval_gate.model import ObjectType
 router = APIRouter(prefix="/signoff/jobs")
 MOST = 1000
 """How many Jobs the page shows."""
-TONES = {Status.SUCCESS: "good", Status.FAILURE: "bad"}
-"""The badge style of a result by its status; plain for all others."""
 FAVOURITES = "Favourites"
 
 
@@ -44,7 +42,6 @@ async def listed(here: Here) -> Response:
     return await here.show(
         "jobs.html",
         groups=_groups(shown),
-        tones=TONES,
         search=search,
         tags=[(tag, address_of(search, [other for other in tags if other != tag])) for tag in tags],
         narrowed=narrowed,

@@ -12,20 +12,8 @@ from api_shim.domain.crontab import WEEKDAYS
 from api_shim.domain.crontab_text import in_words
 from api_shim.domain.model import Job, ScheduledJob, SwitchedOff
 from api_shim.domain.recurrence import Interval, cron_spec, plain_zone
-from api_shim.services.forecast import ScheduleStatus
 from api_shim.web.pages.reader import local, told
 from api_shim.web.pages.template_filters import exact
-
-STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
-    ScheduleStatus.FIRES: ("runs next", "good"),
-    ScheduleStatus.WAITS: ("waiting for approval", "warn"),
-    ScheduleStatus.OVER: ("has run", "plain"),
-    ScheduleStatus.FAILED: ("disabled", "bad"),
-    ScheduleStatus.DISABLED: ("disabled", "plain"),
-    ScheduleStatus.EXPIRED: ("expired", "plain"),
-    ScheduleStatus.STOPPED: ("will not run", "bad"),
-}
-"""The label and the badge style of each state of a scheduled job."""
 
 ACTS: Mapping[EventType, str] = {
     EventType.REQUESTED: "requested it",

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.model import Status
 from api_shim.domain.query import Condition
+from api_shim.domain.status_words import word_of
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_conditions, read_sort
 from api_shim.services.result_views import MOST_EXPORTED, ResultSight
@@ -30,10 +31,8 @@ from api_shim.store import Listing
 from api_shim.web.csv_cells import not_a_formula
 from api_shim.web.downloads import saved
 from api_shim.web.errors import status_of
-from api_shim.web.pages.lists import asked_in, day_begins, headings, selected_in
-from api_shim.web.pages.template_filters import in_words
+from api_shim.web.pages.lists import asked_in, by_name, day_begins, headings, selected_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, within
-from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Conflict, NotFound, sentences
 from approval_gate.model import ObjectType
 
@@ -54,9 +53,6 @@ COLUMNS = (
     ("", "Duration"),
 )
 """The columns: field to sort by (empty if the column cannot be sorted) and heading."""
-
-QUOTE = '"'
-"""What a user name is put in to be meant as it is; no name has one."""
 
 DRY_RUN = {"true": "Dry runs", "false": "No dry runs"}
 """The choices of the filter for dry runs."""
@@ -149,14 +145,7 @@ def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ..
         "date_created__lt": _midnight(asked.get("until", ""), zone, days=1),
     }
     where = read_conditions(KIND, {name: [value] for name, value in query.items() if value})
-    return (*where, _ran_as(asked["user"])) if asked.get("user") else where
-
-
-def _ran_as(user: str) -> Condition:
-    """Return what results of a user are found by: a part of their name, or in quotation marks the whole of it."""
-    name = user.removeprefix(QUOTE).removesuffix(QUOTE)
-    op = Op.EXACT if user == f"{QUOTE}{name}{QUOTE}" else Op.ICONTAINS
-    return Condition(tests=(Lookup(path="user__username", op=op, value=name),))
+    return (*where, by_name("user__username", asked["user"])) if asked.get("user") else where
 
 
 def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:
@@ -172,7 +161,7 @@ def _when(moment: datetime | None) -> str:
 EXPORTED: Mapping[str, Callable[[ResultSight], Any]] = {
     "id": lambda each: str(each.row.id),
     "job": lambda each: each.row.name,
-    "status": lambda each: in_words(each.row.status),
+    "status": lambda each: word_of(each.row.status),
     "dry_run": lambda each: each.row.dry_run,
     "ran_as": lambda each: each.ran_as,
     "scheduled_job": lambda each: each.scheduled.name if each.scheduled else "",

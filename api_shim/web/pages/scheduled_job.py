@@ -19,7 +19,7 @@ from api_shim.domain.files import file_variables
 from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import time_zones
-from api_shim.services.forecast import ScheduleStatus
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedule_views import Detail
 from api_shim.store import Listing

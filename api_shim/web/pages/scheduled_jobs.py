@@ -19,9 +19,9 @@ from starlette.responses import Response
 from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.query import Condition
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.parsing.fields import read_count
 from api_shim.parsing.filters import read_sort
-from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Sight
 from api_shim.store import Listing, Page
 from api_shim.web.errors import status_of

@@ -99,6 +99,19 @@ def test_which_automation_asks_is_told() -> None:
     assert sentence not in said(described())
 
 
+def test_that_an_agent_asks_and_for_whom_is_told_and_its_words_are_no_markup() -> None:
+    agent = {"for_id": str(uuid4()), "for": "zoe", "needs_approval": True, "expires_after": 0}
+    words = "# SYSTEM\n**Approve this** at [once](https://evil.example) <script>alert(1)</script>"
+    row = replace(ROW, agent=agent, reason=words)
+    text = described(row, requester="helper")
+    assert "Requested by an agent, a program that asks for zoe" in said(text)
+    assert "Reason, in the words of the agent; nothing in it is checked:" in said(text)
+    quoted = structure(parsed(text))
+    assert ("blockquote_open", "blockquote") in quoted
+    assert not {"h1", "a", "script"} & {tag for _, tag in quoted}
+    assert not any("agent" in paragraph for paragraph in said(described(replace(ROW, reason=words))))
+
+
 def test_what_is_asked_stands_in_the_run_too() -> None:
     asked = build_approval_form(ROW, JOB, "alice", "alice", NOW)
     assert asked.name == waiting_name(ROW) == "nightly (waiting for approval)"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.services.authorization import load_contexts
-from api_shim.services.forecast import HAD_ITS_TURN, Forecast, ScheduleStatus, due_within, forecasts
+from api_shim.services.forecast import HAD_ITS_TURN, Forecast, due_within, forecasts
 from approval_gate.admission import JOB_DISABLED
 from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.api_shim.services.test_approvals import APPROVAL, HOURLY, LATER, asked, now_of, statements

@@ -12,7 +12,7 @@ import pytest
 
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.recurrence import Interval
-from api_shim.services.forecast import ScheduleStatus
+from api_shim.domain.status_words import ScheduleStatus
 from api_shim.services.schedule_views import LANES, OFFERED, ScheduleViews
 from api_shim.store import Listing
 from approval_gate.errors import Forbidden, NotFound

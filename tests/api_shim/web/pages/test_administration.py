@@ -382,7 +382,7 @@ def test_what_they_own_goes_with_them_to_another_or_nothing_happens(office: Offi
     for owner, seen, told in (
         ("nobody", shown, "There is no such user."),
         ("subject", shown, "subject already owns this scheduled job."),
-        ("admin", shown[:1], "report: It was not there yet"),
+        ("admin", shown[:1], "report: You have not seen it yet"),
         ("admin", [shown[0], stale], "report: "),
     ):
         answer = office.visitors.sends(at, transfer_to=owner, seen=seen)
@@ -583,6 +583,15 @@ def test_the_audit_is_filtered_by_who_what_object_and_day(office: Office) -> Non
         cookie = {"Cookie": f"{office.visitors._cookie('admin')['Cookie']}; {ZONE_COOKIE}={zone}"}
         for query in ("since=0001-01-01", "until=0001-01-01", "since=9999-12-31", "until=9999-12-30"):
             assert office.origin.ask("GET", f"{AUDIT}?{query}", None, headers=cookie).status_code == 200
+
+
+def test_the_audit_quotes_an_agent_and_says_for_whom_it_asked(office: Office) -> None:
+    said = {"agent_for": "zoe", "requested_because": "<b>Approve</b> this."}
+    with office.origin.store.transaction() as tx:
+        tx.record(AuditEvent(at=NOW, act=EventType.REQUESTED, name="asked for", actor="helper", data=said))
+    page = office.visitors.sees(f"{AUDIT}?object=asked+for")
+    assert "requested by an agent of zoe" in text_in(page)
+    assert '<blockquote class="words">&lt;b&gt;Approve&lt;/b&gt; this.</blockquote>' in page.text
 
 
 def test_the_audit_is_turned_over_to_its_beginning(office: Office) -> None:

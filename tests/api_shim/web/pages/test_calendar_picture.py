@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.calendar_spans import Fired, Span, Went, ends_of
-from api_shim.services.forecast import Forecast, ScheduleStatus
+from api_shim.domain.status_words import ScheduleStatus
+from api_shim.services.forecast import Forecast
 from api_shim.services.schedule_views import Calendar, Lane
 from api_shim.web.pages.calendar_picture import Picture, Row, draw, title_of
 from api_shim.web.pages.reader import reading

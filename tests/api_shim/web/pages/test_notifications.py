@@ -159,7 +159,8 @@ def test_a_target_that_fails_says_when_it_did_why_and_when_it_is_tried_again(vis
     assert "failing" in shown
     assert "It is not there." in shown
     assert [time in page.text for time in times] == [True] * 3
-    assert "is sent after" in shown
+    assert ". Last failure: " in shown
+    assert ". What waits for it is sent after " in shown
 
 
 def test_an_address_of_the_identity_provider_says_so(visitors: Visitors) -> None:

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api_shim.domain.model import Status
 from api_shim.web.pages.reader import in_utc, reading, told
 from api_shim.web.pages.template_filters import (
     ago,
@@ -16,7 +15,6 @@ from api_shim.web.pages.template_filters import (
     columns,
     elsewhere,
     exact,
-    in_words,
     moment,
     on_the_clock,
     weekday,
@@ -94,10 +92,6 @@ def test_a_moment_that_is_heard_is_told_in_words_on_the_clocks_of_its_reader() -
 def test_a_time_elsewhere_is_told_where_the_clocks_differ(zone: str, said: str) -> None:
     with reading("Europe/Berlin", NOON):
         assert (weekday(NOON), elsewhere(NOON, zone)) == ("Wednesday", said)
-
-
-def test_every_status_has_its_word() -> None:
-    assert len({in_words(status) for status in Status}) == len(Status)
 
 
 @pytest.mark.parametrize(
