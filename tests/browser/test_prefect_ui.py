@@ -261,6 +261,7 @@ def walk(live: Live, browser: Any) -> Iterator[Callable[[str, Mapping[str, str]]
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
         signed_in_to_our_pages(live, contexts[-1], who)
         page = contexts[-1].new_page()
+        page.set_default_navigation_timeout(120_000)
         page.on("console", partial(told, page))
         page.on("response", partial(answered, page))
         page.on("pageerror", lambda error: failed.append((page.url, str(error))))
