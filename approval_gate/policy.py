@@ -191,6 +191,11 @@ def runs_every_job(actor: Actor) -> bool:
     return actor.superuser or any(each.unlimited for each in actor.constraints(Action.RUN, ObjectType.JOB))
 
 
+def views_everybody(actor: Actor) -> bool:
+    """Say whether the actor may view every user, so that each name that they see can lead to whose it is."""
+    return actor.superuser or any(each.unlimited for each in actor.constraints(Action.VIEW, ObjectType.USER))
+
+
 def views_prefect(actor: Actor) -> bool:
     """Say whether the actor may view what is in Prefect and is not ours."""
     return any(actor.may(action, ObjectType.PREFECT) for action in (Action.VIEW, Action.WRITE))

@@ -101,6 +101,10 @@ TURN_AFTER = timedelta(seconds=5)
 """How long after a missed firing began it is looked whether the next one can."""
 BEFORE = timedelta(seconds=1)
 """Less than between two firings."""
+AHEAD = timedelta(days=3660)
+"""Longer than Prefect makes runs ahead of their time."""
+LOOKS_ONCE_MORE = timedelta(minutes=2)
+"""Longer than Prefect's scheduler takes from reading a schedule to making its runs."""
 PATIENCE = 5.0
 """Seconds that somebody who waits for an answer waits for another server that is at the same object."""
 
@@ -337,17 +341,30 @@ class Reconciler:
         if found is None or deployment_id is None:
             deployment_id, found = await self._engine.create_deployment(desired)
             await self._note(scheduled, deployment_id=deployment_id)
-        if differs(found, desired):
+        if is_changed := differs(found, desired):
             await self._engine.write_deployment(deployment_id, found, desired)
         await self._take_back(scheduled, was, desired)
         if scheduled.awaits_decision:
             return {"next_look_at": await self._await(scheduled, job, deployment_id, scheduled.queue)}
         await self._close_request(scheduled)
         if not scheduled.may_fire:
-            return {"next_look_at": NEVER}
+            left = await self._remove_upcoming(scheduled, deployment_id, now)
+            return {"next_look_at": now + LOOKS_ONCE_MORE if is_changed or left else NEVER}
         if now < (switch_on := active_from(scheduled.recurrence)):
             return {"next_look_at": switch_on}
         return {"next_look_at": await self._make_up(scheduled, job, deployment_id, now)}
+
+    async def _remove_upcoming(self, scheduled: ScheduledJob, deployment_id: UUID, now: datetime) -> int:
+        """Remove the runs that Prefect has made ahead for what does not fire any more; return how many there were.
+
+        Prefect removes them with the schedule, but its scheduler may just have read that, and make them afterwards.
+        """
+        asked = await self._store.read(partial(_that_asked, scheduled.id))
+        runs = await self._engine.due_runs(deployment_id, now + AHEAD)
+        left = [run for run in runs if run.by_schedule and run.waits and run.id not in asked]
+        for run in left:
+            await self._engine.remove_run(run.id)
+        return len(left)
 
     async def _end_requests(self, scheduled_id: UUID, job_id: UUID) -> None:
         """End what asks about firings that a scheduled job does not owe any more."""

@@ -32,6 +32,7 @@ from api_shim.services.schedule_views import INACTIVE
 from api_shim.store import TYPES, Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
+from flows.inputs import is_storable
 
 USER, GROUP, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.PERMISSION
 WITH_A_JOB = (Action.VIEW, Action.RUN, Action.APPROVE, Action.CHANGE)
@@ -102,6 +103,19 @@ class WhatMay:
     answers: Sequence[Answer]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """A user, as others meet them.
+
+    Args:
+        seen: they.
+        acts_for: of an agent, for whom it asks, if the actor may view them; else None.
+    """
+
+    seen: Seen[User]
+    acts_for: User | None
+
+
 class AccountViews:
     """Reads accounts.
 
@@ -128,6 +142,14 @@ class AccountViews:
             NotFound: there is none, or none that they may see.
         """
         return await self._store.read(partial(_one, actor, kind, thing_id))
+
+    async def called(self, actor: Actor, name: str) -> Person:
+        """Return the user of this name.
+
+        Raises:
+            NotFound: nobody is called so whom the actor may view.
+        """
+        return await self._store.read(partial(_called, actor, name))
 
     async def held(self, actor: Actor, kind: ObjectType, thing_id: UUID) -> list[Held]:
         """Return the permissions that a user or a group has and that the actor may view, by name."""
@@ -167,6 +189,15 @@ def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> 
 def _one(actor: Actor, kind: ObjectType, thing_id: UUID, tx: Transaction) -> Seen[Any]:
     [seen] = _seen(tx, actor, kind, [get_authorized(tx, actor, Action.VIEW, kind, id=thing_id)])
     return seen
+
+
+def _called(actor: Actor, name: str, tx: Transaction) -> Person:
+    if policy.check_type(actor, Action.VIEW, USER) != Allowed() or not is_storable(name):
+        raise policy.missing(USER)
+    user: User = get_authorized(tx, actor, Action.VIEW, USER, username=name)
+    [seen] = _seen(tx, actor, USER, [user])
+    asking_for = _viewed(tx, actor, USER, [user.acts_for_id]) if user.acts_for_id else []
+    return Person(seen=seen, acts_for=next(iter(asking_for), None))
 
 
 def _seen(tx: Transaction, actor: Actor, kind: ObjectType, rows: Sequence[Any]) -> list[Seen[Any]]:

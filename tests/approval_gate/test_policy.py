@@ -110,6 +110,7 @@ from approval_gate.policy import (
     views_all_of_prefect,
     views_anything_in_prefect,
     views_every_run,
+    views_everybody,
     views_prefect,
     worker_speaks_for_run,
     works,
@@ -1260,6 +1261,20 @@ def test_who_may_cancel_a_run(who: Actor, thing: Any, runs_as: UUID | None, verd
 )
 def test_who_may_request_a_run_again(who: Actor, thing: Any, job: Any, verdict: Verdict) -> None:
     assert run_again(who, thing, job) == verdict
+
+
+@pytest.mark.parametrize(
+    ("who", "every"),
+    [
+        pytest.param(NOBODY, False, id="who has no permission"),
+        pytest.param(ROOT, True, id="a superuser"),
+        pytest.param(actor(grant(ObjectType.USER, VIEW)), True, id="who may view users"),
+        pytest.param(actor(grant(ObjectType.USER, CHANGE)), False, id="who may change them only"),
+        pytest.param(actor(grant(ObjectType.USER, VIEW, limit=OWN)), False, id="who may view some"),
+    ],
+)
+def test_who_views_everybody(who: Actor, every: bool) -> None:
+    assert views_everybody(who) is every
 
 
 # Prefect

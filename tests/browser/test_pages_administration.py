@@ -88,7 +88,7 @@ def test_an_administrator_makes_a_user_who_may_and_removes_them(
     for box in ("view", "run", "Jobs"):
         page.get_by_label(box, exact=True).check()
     page.get_by_label("Constraints").fill('{"name": "Greet"')
-    page.get_by_label("Groups").fill(group)
+    page.get_by_role("textbox", name="Groups").fill(group)
     page.get_by_role("button", name="Add Permission").click()
     expect(page.get_by_role("alert")).to_contain_text("The constraints are not JSON")
     page.get_by_label("Constraints").fill('{"name": "Greet"}')
@@ -96,7 +96,7 @@ def test_an_administrator_makes_a_user_who_may_and_removes_them(
     expect(page.get_by_text("Can view and run Jobs, but only those whose name is “Greet”.")).to_be_visible()
     check_accessible(page)
     look(live, page, f"{ADMINISTRATION}/permissions/explain")
-    page.get_by_label("User").select_option(label=who)
+    page.get_by_label("User", exact=True).select_option(label=who)
     page.get_by_label("Job", exact=True).select_option(label="Greet")
     page.get_by_role("button", name="Explain").click()
     expect(page.get_by_role("row").filter(has_text="run it")).to_contain_text(f"may {permission} through {group}")

@@ -312,7 +312,7 @@ def test_every_page_about_what_one_may_view_stands(
             f"runs/flow-run/{run['id']}": "Hello Ada",
             **{f"runs/flow-run/{run['id']}?tab={tab}": said for tab, said in tabs.items()},
             "runs?tab=task-runs": "No runs found",
-            "flows": "Greet",
+            "flows": "Alone",
             f"flows/flow/{run['flow_id']}": "Greet",
             f"flows/flow/{run['flow_id']}?tab=deployments": "default",
             "deployments": "default",

@@ -39,6 +39,8 @@ RECOVERS = 90.0
 MISSED_AFTER = 90.0
 """Seconds after which a firing that no worker has taken is missed."""
 REMOVED = ("the originating user has been removed", "its owner has been deactivated")
+NO_LONGER = ("The scheduled job has not been approved.", "The scheduled job is disabled.")
+"""Why a run is refused that was on its way when somebody changed or disabled what it was made for."""
 
 Shape = Mapping[str, Any]
 Rule = Callable[["World"], Iterable[str]]
@@ -79,8 +81,12 @@ class World:
 
     @cached_property
     def asked_for(self) -> Mapping[str, Asked]:
-        """What was asked, by the ids of what it became."""
-        return {thing: each for each in self.facts.asked for thing in each.made.values() if each.is_done}
+        """What was asked, by the ids of what it became; who cancels that later has not made it."""
+        found: dict[str, Asked] = {}
+        for each in self.facts.asked:
+            if each.is_done:
+                found |= {thing: each for thing in each.made.values() if thing not in found}
+        return found
 
     @cached_property
     def executed(self) -> Counter[str]:
@@ -99,6 +105,15 @@ class World:
     def caused(self, asked: Asked, *acts: str) -> bool:
         """Say whether one of the attempts is in the audit as one of these acts."""
         return any(event["act"] in acts for each in asked.attempts for event in self.by_request.get(each, ()))
+
+    def was_so(self, asked: Asked) -> bool:
+        """Say whether what was asked was so already, which is answered with success and is no event of its own."""
+        events = self.events_of.get(asked.about.get("scheduled_job", ""), ())
+        if asked.kind == "approve":
+            return any((each["act"], each["actor"]) == ("approval.approved", asked.who) for each in events)
+        # Whose owner is gone is disabled when it is to run.
+        refused = (each["data"]["reason"] for each in events if each["act"] == "run.refused")
+        return asked.kind == "disable" and any(reason in why for why in refused for reason in REMOVED)
 
     def owner(self, scheduled_job: str, before: int) -> str:
         """Return who owned a scheduled job when an event was recorded; empty if nobody knows."""
@@ -135,7 +150,7 @@ def nothing_acknowledged_is_lost(world: World) -> Iterator[str]:
     for each in world.facts.asked:
         if not each.is_done:
             continue
-        if each.kind in DONE_BY and not world.caused(each, *DONE_BY[each.kind]):
+        if each.kind in DONE_BY and not (world.caused(each, *DONE_BY[each.kind]) or world.was_so(each)):
             yield f"{each.kind} by {each.who} is not in the audit: {each.attempts} {each.about}"
         result, scheduled = each.made.get("job_result"), each.made.get("scheduled_job")
         if result is not None and result not in world.facts.results:
@@ -207,9 +222,11 @@ def executes_once(world: World) -> Iterator[str]:
 
 
 def _may_fail(result: Shape) -> bool:
-    """Say whether a run may fail that was not let go: its owner is gone, or its code is not what was approved."""
+    """Say whether a run may fail that was not let go: its owner is gone, its code is not what was approved, or it is
+    not to run any more.
+    """
     why = result["traceback"] or ""
-    return any(reason in why for reason in REMOVED) or (result["name"] == "Rewritten" and "code" in why)
+    return any(reason in why for reason in REMOVED + NO_LONGER) or (result["name"] == "Rewritten" and "code" in why)
 
 
 def executes_what_was_decided(world: World) -> Iterator[str]:

@@ -74,8 +74,9 @@ class Link:
         far_reader, far_writer = there
         self._open.add(far_writer)
         try:
-            # At the end of all it is cancelled, of which asyncio would tell.
-            with suppress(asyncio.CancelledError):
+            # At the end of all it is cancelled, of which asyncio would tell. Who is gone takes the other end along, as
+            # with no relay between them: else the database would keep what a process that was killed had locked.
+            with suppress(asyncio.CancelledError, OSError):
                 await asyncio.gather(self._pass_on(reader, far_writer), self._pass_on(far_reader, writer))
         finally:
             for each in (writer, far_writer):
@@ -89,11 +90,10 @@ class Link:
         return None
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while piece := await reader.read(PIECE):
-                await self._flows.wait()
-                if self._delay:
-                    await asyncio.sleep(self._delay)
-                writer.write(piece)
-                await writer.drain()
-            writer.write_eof()
+        while piece := await reader.read(PIECE):
+            await self._flows.wait()
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.chaos.checker import violations
 from tests.chaos.facts import Facts, export, gather
@@ -115,21 +116,27 @@ def _is_enough(load: Load, extent: Extent) -> bool:
 
 
 def _all_run(load: Load, since: float, within: float) -> None:
-    """Wait until each schedule that nobody touches has run for a time after this; not for ever."""
+    """Wait until each schedule that nobody touches has run for a time after this and owes nothing; not for ever."""
     deadline = time.monotonic() + within
     with load.system.client() as client:
         while time.monotonic() < deadline:
             rows = [
-                pages(client, f"/api/extras/job-results/?scheduled_job={each['id']}&status=SUCCESS&limit=1000")
-                for each in load.steady
+                pages(client, f"/api/extras/job-results/?scheduled_job={each['id']}&limit=1000") for each in load.steady
             ]
-            if all(any(_is_after(row, since) for row in found) for found in rows):
+            if all(_has_run(found, since) for found in rows):
                 return
             time.sleep(2)
 
 
-def _is_after(row: dict[str, str], since: float) -> bool:
-    return datetime.fromisoformat(row["nominal_time"]).timestamp() >= since
+def _has_run(found: list[dict[str, Any]], since: float) -> bool:
+    """Say whether a run after this ended well, and everything before it is over."""
+    well = [_nominal(row) for row in found if row["status"]["value"] == "SUCCESS"]
+    newest = max(well, default=0.0)
+    return newest >= since and all(row["date_done"] for row in found if _nominal(row) < newest)
+
+
+def _nominal(row: dict[str, Any]) -> float:
+    return datetime.fromisoformat(row["nominal_time"]).timestamp()
 
 
 def _at_peace(load: Load, before: list[dict[str, object]], within: float) -> tuple[Facts, list[str]]:

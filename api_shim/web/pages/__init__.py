@@ -36,6 +36,7 @@ from api_shim.web.pages import (
     jobs,
     notifications,
     object_fields,
+    people,
     permissions,
     preferences,
     provider_sign_in,
@@ -83,6 +84,7 @@ ROUTERS = (
     workers.router,
     audit.router,
     system.router,
+    people.router,
     preferences.router,
     help.router,
 )

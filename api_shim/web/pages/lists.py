@@ -14,12 +14,26 @@ from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData, QueryParams
 
+from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_id
+from approval_gate.constraints import Lookup, Op
 
 
 def asked_in(query: QueryParams, names: Iterable[str]) -> dict[str, str]:
     """Return those of these parameters that an address has, without those that are empty."""
     return {name: text for name in names if (text := query.get(name, "").replace("\0", "").strip())}
+
+
+def by_name(path: str, text: str) -> Condition:
+    """Return the condition that a name has a text in it, in upper or lower case; or is it, if it is in double quotes.
+
+    Args:
+        path: the path of the name.
+        text: the text.
+    """
+    exact = text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else ""
+    op, value = (Op.IN, (exact,)) if exact else (Op.ICONTAINS, text)
+    return Condition(tests=(Lookup(path=path, op=op, value=value),))
 
 
 def day_begins(text: str, zone: ZoneInfo, days: int = 0) -> datetime | None:

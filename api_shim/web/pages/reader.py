@@ -20,19 +20,21 @@ class Reader:
     Args:
         zone: the IANA name of their time zone.
         now: the current time; None where nothing is told about how long ago it was.
+        views_everybody: whether names lead to the pages of people, all of which they may see.
     """
 
     zone: str = "UTC"
     now: datetime | None = None
+    views_everybody: bool = False
 
 
 _READER: ContextVar[Reader] = ContextVar("reader", default=Reader())  # noqa: B039  # it is frozen
 
 
 @contextmanager
-def reading(zone: str, now: datetime) -> Iterator[None]:
-    """Render what is rendered within for a reader in this zone, at this moment."""
-    before = _READER.set(Reader(zone=zone, now=now))
+def reading(zone: str, now: datetime, *, views_everybody: bool = False) -> Iterator[None]:
+    """Render what is rendered within for a reader in this zone, at this moment, who may view every user or not."""
+    before = _READER.set(Reader(zone=zone, now=now, views_everybody=views_everybody))
     try:
         yield
     finally:

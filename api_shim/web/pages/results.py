@@ -31,9 +31,8 @@ from api_shim.store import Listing
 from api_shim.web.csv_cells import not_a_formula
 from api_shim.web.downloads import saved
 from api_shim.web.errors import status_of
-from api_shim.web.pages.lists import asked_in, day_begins, headings, selected_in
+from api_shim.web.pages.lists import asked_in, by_name, day_begins, headings, selected_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, within
-from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Conflict, NotFound, sentences
 from approval_gate.model import ObjectType
 
@@ -54,9 +53,6 @@ COLUMNS = (
     ("", "Duration"),
 )
 """The columns: field to sort by (empty if the column cannot be sorted) and heading."""
-
-QUOTE = '"'
-"""What a user name is put in to be meant as it is; no name has one."""
 
 DRY_RUN = {"true": "Dry runs", "false": "No dry runs"}
 """The choices of the filter for dry runs."""
@@ -149,14 +145,7 @@ def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ..
         "date_created__lt": _midnight(asked.get("until", ""), zone, days=1),
     }
     where = read_conditions(KIND, {name: [value] for name, value in query.items() if value})
-    return (*where, _ran_as(asked["user"])) if asked.get("user") else where
-
-
-def _ran_as(user: str) -> Condition:
-    """Return what results of a user are found by: a part of their name, or in quotation marks the whole of it."""
-    name = user.removeprefix(QUOTE).removesuffix(QUOTE)
-    op = Op.EXACT if user == f"{QUOTE}{name}{QUOTE}" else Op.ICONTAINS
-    return Condition(tests=(Lookup(path="user__username", op=op, value=name),))
+    return (*where, by_name("user__username", asked["user"])) if asked.get("user") else where
 
 
 def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:

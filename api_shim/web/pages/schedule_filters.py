@@ -15,7 +15,7 @@ from starlette.datastructures import QueryParams
 from api_shim.domain.query import FAILING, Condition
 from api_shim.parsing.fields import read_id
 from api_shim.store import Listing
-from api_shim.web.pages.lists import asked_in
+from api_shim.web.pages.lists import asked_in, by_name
 from api_shim.web.pages.visit import Visit
 from approval_gate.constraints import Lookup, Op
 from approval_gate.lifecycle import ApprovalState
@@ -50,7 +50,7 @@ def listing_of(asked: Mapping[str, str], limit: int) -> Listing:
     """Return what is asked for, in whichever view."""
     job, owner = read_id(asked.get("job", "")), asked.get("owner")
     of_job = () if job is None else (_exactly("job_model", job),)
-    of_owner = (_tested("user__username", Op.ICONTAINS, owner),) if owner else ()
+    of_owner = (by_name("user__username", owner),) if owner else ()
     return Listing(where=(*of_job, *of_owner), search=asked.get("q", ""), limit=limit)
 
 

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
+from api_shim.domain.model import UNKNOWN_USER
 from api_shim.domain.recurrence import plain_zone
 from api_shim.domain.status_words import tone_of, word_of
 from api_shim.web.pages import reader
@@ -40,6 +42,18 @@ def at(time: datetime) -> str:
     on_clock = reader.local(time)
     seconds = f":{on_clock:%S}" if on_clock.second else ""
     return f"{on_clock.day} {on_clock:%B %Y, %H:%M}{seconds} {reader.abbreviation(on_clock)}"
+
+
+def person(name: str, otherwise: str = "") -> Markup:
+    """Return the name of a user, as a link to their page for a reader who may view every user.
+
+    Args:
+        name: the name.
+        otherwise: where it leads for others; empty for nowhere.
+    """
+    leads_there = reader.reader().views_everybody and name != UNKNOWN_USER
+    to = f"/signoff/people/{quote(name, safe='')}" if leads_there else otherwise
+    return Markup('<a href="{}">{}</a>').format(to, name) if to else escape(name)
 
 
 def weekday(time: datetime, zone: str = "") -> str:
@@ -164,6 +178,7 @@ def lines(text: str | None) -> Markup:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
+    "person": person,
     "at": at,
     "weekday": weekday,
     "elsewhere": elsewhere,

@@ -41,6 +41,7 @@ from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
 from api_shim.web.pages.reader import reading
 from api_shim.web.pages.sections import sections_for
+from approval_gate import policy
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable, sentences
 from approval_gate.model import Actor
 
@@ -147,7 +148,7 @@ class Visit:
 
     def reading(self) -> AbstractContextManager[None]:
         """Have what is told within be told to this visitor, in their time zone."""
-        return reading(self.zone, self.now)
+        return reading(self.zone, self.now, views_everybody=policy.views_everybody(self.actor))
 
     @property
     def now(self) -> datetime:

@@ -1082,6 +1082,18 @@ def test_a_disabled_schedule_makes_up_for_nothing(plants: Plants) -> None:
     assert plant.unended() == []
 
 
+def test_what_prefect_makes_for_a_schedule_that_has_just_been_disabled_is_removed(plants: Plants) -> None:
+    plant = plants.ready()
+    row = plant.recurring()
+    plant.tick(seconds=1)
+    plant.change(plant.only(ScheduledJob), enabled=False, version=row.version + 1)
+    plant.tick(seconds=1)
+    # Its scheduler had read the schedule before.
+    made = plant.engine.make_firing(plant.own_id(), plant.now + HOUR)
+    plant.tick(5, seconds=31)
+    assert made.id not in plant.engine.all_runs
+
+
 def test_what_was_deleted_is_cleaned_up_only_there(plants: Plants) -> None:
     plant = with_both(plants)
     other = plant.recurring(name="other")

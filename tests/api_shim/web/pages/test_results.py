@@ -74,7 +74,7 @@ def test_results_are_told_apart_and_filtered(visitor: Visitor) -> None:
     page = visitor.asks("GET", "/signoff/results").text
     assert len(re.findall(r"</a> <span class=\"badge warn\">dry run</span></th>", page)) == 1
     assert f'<a href="/signoff/scheduled-jobs/{schedule.id}">nightly sweep</a>' in page
-    assert '<a href="/signoff/results?user=%22alice%22">alice</a>' in page
+    assert '<a href="/signoff/people/alice">alice</a>' in page
 
 
 def test_a_day_begins_where_the_visitor_reads_times(visitor: Visitor) -> None:
