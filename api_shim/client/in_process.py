@@ -57,7 +57,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         self._prefect = prefect
         self._store = open_store(settings, utc_now(), make=False)
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
-        application = build(self._store, engine, clock=utc_now, zone=server_zone())
+        application = build(self._store, engine, clock=utc_now, zone=server_zone(), limits=settings.limits)
         self._queue = application.queue
         self._refusals = application.services.refusals
         self._follows: asyncio.Task[None] | None = None

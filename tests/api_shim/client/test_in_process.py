@@ -84,6 +84,12 @@ def test_who_is_nobody_or_may_not_sign_in_does_nothing(home: Path) -> None:
         shim.jobs()
 
 
+def test_the_settings_of_the_server_hold(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_MCP_JOB_TOOLS", "{}")
+    with Shim.within("alice", home=home, url=NOBODY) as shim:
+        assert [each.job.name for each in shim.job_tools()] == ["Back up"]
+
+
 def test_what_somebody_may_is_what_they_may_now(home: Path) -> None:
     store = store_of(home)
     identity = administering(store)
