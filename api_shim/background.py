@@ -207,10 +207,10 @@ class BackgroundLoop:
             if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job, pools)):
                 astray.append((Kind.JOB_DIFFERS, job.id))
         for row in tx.all(ScheduledJob):
-            # What runs once has none of its own, or is about to lose it.
-            if row.one_off or row.deployment_id is None:
+            if row.deployment_id is None:
                 continue
-            if differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now, pools)):
+            # What runs once has none of its own: it has kept one from when it recurred.
+            if row.one_off or differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now, pools)):
                 astray.append((Kind.SCHEDULED_JOB_DIFFERS, row.id))
         return astray
 

@@ -261,7 +261,14 @@ class OidcProvider:
         """Return what the provider says of somebody, in what it has signed and besides."""
         if not subject or len(subject) > LONGEST:
             raise NotVouched(UNTRUSTED.format(why="its subject cannot be kept"))
-        said = {**signed, **await self._besides(client, tokens)}
+        besides = await self._besides(client, tokens)
+        said = {**signed, **besides}
+        # Some say it in a string, and some not at all. It counts where the same address is.
+        verified = {
+            str(each["email_verified"]).lower()
+            for each in (signed, besides)
+            if "email_verified" in each and each.get("email") == said.get("email")
+        }
         if said["sub"] != subject:
             raise NotVouched(UNTRUSTED.format(why="it is about somebody else"))
         given = tokens.get("refresh_token")
@@ -270,8 +277,7 @@ class OidcProvider:
             username=_text(said, self._told.username_claim),
             name=_text(said, "name")[:LONGEST],
             mail=_text(said, "email")[:LONGEST],
-            # Some say it in a string.
-            mail_is_verified=str(said.get("email_verified", True)).lower() == "true",
+            mail_is_verified=verified == {"true"},
             groups=self._groups(said, is_signed=bool(tokens.get("id_token"))),
             refresh_token=given if isinstance(given, str) and given else None,
         )

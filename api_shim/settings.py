@@ -399,8 +399,8 @@ class Settings(BaseSettings):
     oidc_scopes: str = "openid profile email"
     oidc_username_claim: str = "preferred_username"
     oidc_groups_claim: str = "groups"
-    oidc_groups: Annotated[dict[str, str], NoDecode, _json('It is JSON, like {"network": "Network operators"}.')] = (
-        Field(default_factory=dict)
+    oidc_groups: Annotated[dict[str, str], NoDecode, _json('{"network": "Network operators"}')] = Field(
+        default_factory=dict
     )
     oidc_new_users: bool = True
     log_format: Literal["console", "json"] = "console"

@@ -56,7 +56,7 @@ class Vouched:
         username: what a new account of theirs is to be called; empty if it does not say.
         name: what people call them.
         mail: their mail address.
-        mail_is_verified: whether the provider does not say that nobody has verified it.
+        mail_is_verified: whether the provider says that it is verified.
         groups: the names of the groups that they are in there; None if it says nothing of that, nor of what they are
             called, as a renewal may.
         refresh_token: what it will vouch for them again for; None if it gives none.
@@ -66,7 +66,7 @@ class Vouched:
     username: str = ""
     name: str = ""
     mail: str = ""
-    mail_is_verified: bool = True
+    mail_is_verified: bool = False
     groups: frozenset[str] | None = frozenset()
     refresh_token: str | None = field(default=None, repr=False)
 

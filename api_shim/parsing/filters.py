@@ -115,6 +115,8 @@ class Kind:
     suffixes: Mapping[str, tuple[Op, bool]]
 
 
+MOST_TOGETHER = 50
+"""How many values one field can be asked for all of."""
 _SAME = {"": (Op.EXACT, False), "n": (Op.EXACT, True)}
 _ORDER = _SAME | {op.value: (op, False) for op in (Op.GT, Op.GTE, Op.LT, Op.LTE)}
 _PARTS = {"ic": Op.ICONTAINS, "ie": Op.IEXACT, "isw": Op.ISTARTSWITH, "iew": Op.IENDSWITH}
@@ -323,7 +325,7 @@ def read_conditions(kind: ObjectType, query: Mapping[str, list[str]]) -> tuple[C
         try:
             field, suffix = _split(kind, name)
             if given := [value for value in values if value]:
-                alternatives = [[value] for value in given] if field.together else [given]
+                alternatives = _each(given) if field.together else [given]
                 read = (_condition(field, suffix, values) for values in alternatives)
                 conditions.extend(replace(condition, parameter=name) for condition in read)
         except ValueError as error:
@@ -342,6 +344,18 @@ def _condition(field: Field, suffix: str, values: list[str]) -> Condition:
         return Condition(tests=tuple(patterns), negated=negated)
     op, negated = field.kind.suffixes[suffix]
     return Condition(tests=tuple(_tests(field, op, values)), negated=negated)
+
+
+def _each(given: list[str]) -> list[list[str]]:
+    """Return each of several values that an object is to have all of, by itself.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    different = dict.fromkeys(given)
+    if len(different) > MOST_TOGETHER:
+        raise ValueError(f"Give at most {MOST_TOGETHER} values.")
+    return [[value] for value in different]
 
 
 def _split(kind: ObjectType, name: str) -> tuple[Field, str]:

@@ -165,7 +165,7 @@ def read_labels(name: object, tags: object) -> RunLabels:
     if not isinstance(listed, list) or len(listed) > MOST_TAGS or not all(map(_is_tag, listed)):
         raise Invalid({"tags": [BAD_TAGS]})
     # Whoever copies a run sends what we have said of it, too.
-    return RunLabels(name=called, tags=tuple(dict.fromkeys(tag for tag in listed if tag not in RESERVED_TAGS)))
+    return RunLabels(name=called, tags=tuple(dict.fromkeys(tag for tag in listed if tag.lower() not in RESERVED_TAGS)))
 
 
 def _is_tag(tag: object) -> bool:

@@ -359,9 +359,9 @@ class Reconciler:
 
         Prefect removes them with the schedule, but its scheduler may just have read that, and make them afterwards.
         """
-        asked = await self._store.read(partial(_that_asked, scheduled.id))
+        others = await self._store.read(partial(_not_missed, scheduled.id))
         runs = await self._engine.due_runs(deployment_id, now + AHEAD)
-        left = [run for run in runs if run.by_schedule and run.waits and run.id not in asked]
+        left = [run for run in runs if run.by_schedule and run.waits and run.id not in others]
         for run in left:
             await self._engine.remove_run(run.id)
         return len(left)
@@ -403,9 +403,9 @@ class Reconciler:
         look_again = upcoming[0] + MISSED_AFTER if upcoming else NEVER
         if newest is None or newest < scheduled.due_from:
             return look_again
-        asked = await self._store.read(partial(_that_asked, scheduled.id))
+        others = await self._store.read(partial(_not_missed, scheduled.id))
         due = await self._engine.due_runs(deployment_id, newest)
-        runs = [run for run in due if run.by_schedule and run.id not in asked]
+        runs = [run for run in due if run.by_schedule and run.id not in others]
         if scheduled.misfire is not Misfire.LAST:
             return min(look_again, await self._settle(scheduled, job, newest, runs, now))
         # Of two of which the newer one has executed, the older one is not made up for any more.
@@ -615,10 +615,13 @@ def _replace_run(scheduled: ScheduledJob, to: Mapping[str, Any], now: datetime, 
     return tx.change(scheduled, **to)
 
 
-def _that_asked(scheduled_id: UUID, tx: Transaction) -> set[UUID | None]:
-    """Return the runs of a scheduled job that have asked, and wait for their turn: they were not missed."""
-    pending = tx.all(JobResult, scheduled_job_id=scheduled_id, status=Status.PENDING)
-    return {result.flow_run_id for result in pending if result.waits_its_turn}
+def _not_missed(scheduled_id: UUID, tx: Transaction) -> set[UUID | None]:
+    """Return the runs of a scheduled job that have asked and wait for their turn, or were let go.
+
+    What was let go may be scheduled or held once more, if its code suspends it.
+    """
+    open_ = tx.all(JobResult, scheduled_job_id=scheduled_id, status=[Status.PENDING, Status.STARTED])
+    return {result.flow_run_id for result in open_ if result.waits_its_turn or result.status is Status.STARTED}
 
 
 def _starts_again(run: Run, due: datetime, now: datetime) -> bool:

@@ -69,6 +69,7 @@ from api_shim.services.given_approvals import Approvals, approvals_without
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import hand_over
 from api_shim.services.provider_accounts import linking
+from api_shim.services.provider_address import withdraw_addresses
 from api_shim.services.sessions import hash_password
 from api_shim.services.user_names import user_called
 from api_shim.store import Duplicate, Store, Transaction
@@ -266,7 +267,7 @@ class AccountAdmin:
             tx.record(linking(EventType.USER_LINKED, user, identity, now, self._by))
 
     def unlink(self, username: str, now: datetime) -> None:
-        """Take a user's links with identity providers away, and end their sessions.
+        """Take a user's links with identity providers away, with the mail addresses from there; end their sessions.
 
         Raises:
             NotFound: there is no such user, or they have none.
@@ -279,6 +280,8 @@ class AccountAdmin:
             for identity in there:
                 tx.remove(identity)
                 tx.record(linking(EventType.USER_UNLINKED, user, identity, now, self._by))
+            # The provider may have linked somebody else's address.
+            withdraw_addresses(tx, user, now, self._by)
             end_sessions(tx, user)
 
     def identities(self) -> Mapping[UUID, Identity]:

@@ -1,8 +1,7 @@
 """What people are told of requests for approval: what became of each, and how it differs from the one before.
 
 * A request is told to who made it, who decided it, as whom it runs, and who may view requests; to nobody else.
-* Outcome is its scheduled job, as long as that is stored, and the newest run of it, each if the caller may view
-  it.
+* Its outcome is its scheduled job, as long as that is stored, and its newest run, each only if the caller may view it.
 * It is compared with the newest request of the same Job that was approved before it was decided about, among those
   that the caller may view.
 * Inputs that may be sensitive are neither told nor compared.

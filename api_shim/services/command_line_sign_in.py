@@ -164,5 +164,6 @@ def _belonging(tx: Transaction, user: User, session: Session, token: Token) -> T
 def _forget_old(tx: Transaction, user: User, now: datetime) -> None:
     old = [each for each in tx.all(Token, user_id=user.id) if each.expires is not None and each.expires <= now]
     for token in old:
-        if token.description.startswith(MADE_FOR):
+        # One may have gone with another, which it was made with.
+        if token.description.startswith(MADE_FOR) and tx.get(Token, id=token.id) is not None:
             remove_account(tx, token, now, user)

@@ -30,7 +30,7 @@ from approval_gate.model import ObjectType
 
 NOT_YOURS = "This is not your current password."
 CHANGED_MEANWHILE = "Your password has just been changed elsewhere."
-NO_SESSION = "There is no longer such a session."
+NO_SESSION = "This session no longer exists."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,7 +40,7 @@ from api_shim.services.user_names import referred_user
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.errors import Invalid
-from approval_gate.model import Action, Actor, Denied, Hidden, ObjectType, Verdict
+from approval_gate.model import Action, Actor, Allowed, Hidden, ObjectType, Verdict
 
 NOT_SHOWN = "You have not seen it yet: check the list, and send it again."
 
@@ -156,7 +156,11 @@ def transfer_all(tx: Transaction, actor: Actor, owner: User, transfer: Transfer,
     receiver = receiver_of(tx, actor, transfer.to, "transfer_to")
     cases = load_contexts(tx, sorted((row for row in rows if row.id in seen), key=lambda row: row.name), now)
     verdicts = [(case, _may_be_transferred(tx, actor, receiver, case, transfer)) for case in cases]
-    if kept := [f"{case.row.name}: {verdict.reason}" for case, verdict in verdicts if isinstance(verdict, Denied)]:
+    if kept := [
+        f"{case.row.name}: {policy.why_not(verdict, hidden=policy.NO_PERMISSION)}"
+        for case, verdict in verdicts
+        if verdict != Allowed()
+    ]:
         raise Invalid({"transfer_to": kept})
     for case in cases:
         hand_over(tx, case, receiver.id, receiver.username, now, actor)

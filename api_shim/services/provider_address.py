@@ -1,9 +1,9 @@
 """The mail address that an identity provider has of somebody, taken as where they are told of what happens.
 
-* It is taken when they sign in, and only if they have given no address themselves; unless the provider says that nobody
-  has verified it, it is used at once.
+* It is taken when they sign in, if the provider says that it is verified, and if they have given no address themselves.
 * Where it changes at the provider, it changes here. Whoever has removed it does not get it again.
-* That it is added or removed is recorded, with the provider as who did it.
+* It goes when the provider has no verified address of them any more, and with the link to the provider.
+* That it is added or removed is recorded, with who did it: the provider, or who took the link away.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from api_shim.domain.accounts import Identity, User
-from api_shim.domain.audit import EventType, account_event
+from api_shim.domain.audit import Author, EventType, account_event
 from api_shim.domain.identity_providers import Vouched
 from api_shim.domain.notifications import NotificationTarget, Sender, Way
 from api_shim.services.provider_accounts import ByProvider
@@ -34,8 +34,14 @@ def take_address(
         key: encrypts the address; without one none is taken.
         now: the current time.
     """
-    identity = tx.get(Identity, issuer=issuer, user_id=user.id)
-    if identity is None or key is None or not vouched.mail_is_verified or vouched.mail in ("", identity.mail_taken):
+    identity = tx.get(Identity, issuer=issuer, user_id=user.id, lock=True)
+    if identity is None or key is None:
+        return
+    if not vouched.mail or not vouched.mail_is_verified:
+        if withdraw_addresses(tx, user, now, ByProvider(issuer)):
+            tx.change(identity, mail_taken="")
+        return
+    if vouched.mail == identity.mail_taken:
         return
     known = tx.all(NotificationTarget, user_id=user.id)
     if not all(each.from_provider for each in known):
@@ -54,10 +60,24 @@ def take_address(
         created=now,
         from_provider=True,
     )
+    who = ByProvider(issuer)
+    withdraw_addresses(tx, user, now, who)
     tx.change(identity, mail_taken=vouched.mail)
-    for each in known:
-        tx.remove(each)
     tx.add(target)
-    acts = [*((EventType.TARGET_REMOVED, each) for each in known), (EventType.TARGET_ADDED, target)]
-    for act, each in acts:
-        tx.record(account_event(each.id, user.username, act, now, ByProvider(issuer), target=each.label))
+    tx.record(account_event(target.id, user.username, EventType.TARGET_ADDED, now, who, target=target.label))
+
+
+def withdraw_addresses(tx: Transaction, user: User, now: datetime, who: Author) -> bool:
+    """Remove the addresses of a user that come from an identity provider; say whether there were any.
+
+    Args:
+        tx: the transaction.
+        user: they.
+        now: the current time.
+        who: on whose account.
+    """
+    there = tx.all(NotificationTarget, order="id", user_id=user.id, from_provider=True)
+    for each in there:
+        tx.remove(each)
+        tx.record(account_event(each.id, user.username, EventType.TARGET_REMOVED, now, who, target=each.label))
+    return bool(there)

@@ -123,7 +123,6 @@ class ProviderSignIn:
         now = self._clock()
         user = let_in(tx, issuer, vouched, self._rules, now)
         take_address(tx, user, issuer, vouched, self._sender, self._store.inputs_key, now)
-        key, session = new_session(user.id, now, provider=issuer, renew_by=now + GOOD_FOR)
         how = {"provider": issuer, "renew_by": now + GOOD_FOR, **used(address, browser)}
         key, session = new_session(user.id, now, **how)
         session = sealed(self._store, session, vouched.refresh_token)

@@ -27,7 +27,7 @@ import anyio.to_thread
 from api_shim.domain.approval import unasked
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.files import InputFile, with_kept_files
-from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
 from api_shim.reconcile.approval_requests import rename
@@ -58,6 +58,7 @@ from flows.files import ids_in
 WHAT = frozenset({"inputs", "queue"})
 HOW = WHEN | WHAT
 NO_FILES = "A file that it was given is no longer kept; make a new request with it."
+SUSPENDED = "A run of it is suspended; let it finish or cancel it first."
 OWNERLESS = "Its owner has been removed; assume ownership of it first."
 
 
@@ -176,6 +177,8 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
     if HOW & to.keys():
         leave_queue(row, now, tx)
     if _turns(row, to) and not row.one_off:
+        if tx.exists(JobResult, scheduled_job_id=row.id, status=Status.STARTED, suspended=True):
+            raise Conflict(SUSPENDED)
         pass_over_all(row.id, NOT_OWED, now, tx)
     row = tx.change(row, **to, **_following(row, case.job, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)

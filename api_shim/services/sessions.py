@@ -198,8 +198,11 @@ class Sessions:
             Unavailable: it has to be renewed at an identity provider, which does not answer.
         """
         now, visitor = self._clock(), await self.look_up(key)
-        if now - visitor.session.seen > SEEN_EVERY:
-            to = {"seen": now, **used(address, browser)}
+        to = used(address, browser)
+        # Whoever else uses a session shows at once.
+        is_elsewhere = any(getattr(visitor.session, name) != value for name, value in to.items())
+        if is_elsewhere or now - visitor.session.seen > SEEN_EVERY:
+            to |= {"seen": now}
             await self._store.write(lambda tx: tx.change(visitor.session, **to))
         return visitor
 
@@ -225,11 +228,7 @@ class Sessions:
         await self._renewal.renew(visitor.session)
         return await self._store.read(look)
 
-    async def sign_out(self, session: Session) -> None:
-        """End a session."""
-        await self._store.write(partial(_sign_out, session.key_hash, self._clock()))
-
-    async def forget(self, key: str) -> None:
+    async def sign_out(self, key: str) -> None:
         """End the session with this key, if there is one."""
         await self._store.write(partial(_sign_out, hash_key(key), self._clock()))
 

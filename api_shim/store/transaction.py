@@ -1069,10 +1069,12 @@ class Transaction:
         return self._read(NotificationTarget, _due_targets(), now=now, limit=limit)
 
     def due_notifications(self, target: NotificationTarget, now: datetime, limit: int) -> list[Notification]:
-        """Return what is to be told to a target now, in the order in which it happened."""
+        """Return what is to be told to a target now: what its owner asks for, then the rest as it happened."""
         table = TABLES[Notification]
         due = select(table).where(table.c.target_id == target.id, table.c.due_at <= now)
-        return self._read(Notification, due.order_by(table.c.at, table.c.id).limit(limit))
+        return self._read(
+            Notification, due.order_by(table.c.topic.not_in(ASKED_FOR), table.c.at, table.c.id).limit(limit)
+        )
 
     def unmarked(self, topic: Told, before: datetime, limit: int) -> list[ApprovalRequest]:
         """Return requests that wait, and have since a moment, or end by then, of which that was not told.

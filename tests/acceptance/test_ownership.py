@@ -216,7 +216,7 @@ def test_what_repeats_is_made_to_run_once_and_does_and_what_runs_once_to_repeat(
     deployment = eventually(lambda: _deployment(admin, later))
     eventually(lambda: _message(admin, run["id"]).startswith("Replaced: "))
     assert [each["schedule"]["cron"] for each in admin.get(f"/api/deployments/{deployment}/schedules").json()] == [
-        "0 0 * * *"
+        "0 1 * * *"
     ]
     for each in (row, later):
         assert admin.delete(each["url"]).status_code == 204

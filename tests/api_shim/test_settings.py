@@ -107,7 +107,7 @@ def test_an_identity_provider_is_told_as_a_whole(monkeypatch: pytest.MonkeyPatch
         pytest.param("ISSUER", "https://login.example.com/?x=1", "the address of a provider", id="with a query"),
         pytest.param("CLIENT_ID", "", "needs SIGNOFF_OIDC_CLIENT_ID", id="nobody"),
         pytest.param("SCOPES", "profile", "must have openid", id="without openid"),
-        pytest.param("GROUPS", "ops=Network", "SIGNOFF_OIDC_GROUPS: It is JSON", id="no JSON"),
+        pytest.param("GROUPS", "ops=Network", 'It is JSON, like {"network": "Network operators"}.', id="no JSON"),
         pytest.param("GROUPS", "[1]", "SIGNOFF_OIDC_GROUPS: Input should be a valid dictionary", id="no object"),
         pytest.param("GROUPS", '{"a": 1}', "SIGNOFF_OIDC_GROUPS: Input should be a valid string", id="no names"),
     ],

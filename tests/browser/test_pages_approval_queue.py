@@ -95,11 +95,11 @@ def test_a_request_without_a_name_has_a_readable_title_and_shows_its_inputs_and_
     made = requests.schedule("alice", "Change", {"file": file}, interval="immediately")
     page = queue(live, signed_in("bob"))
     row = page.get_by_role("row").filter(has_text=file)
-    expect(row.get_by_role("link")).to_have_text("Change")
+    expect(row.get_by_role("link", name="Change", exact=True)).to_be_visible()
     for each in ("just now", "never"):
         expect(row).to_contain_text(each)
     expect(page.get_by_text(made["name"])).to_have_count(0)
-    row.get_by_role("link").click()
+    row.get_by_role("link", name="Change", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Change")
 
 

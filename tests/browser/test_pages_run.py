@@ -238,10 +238,10 @@ def test_a_job_that_nobody_can_run_says_why(
 
 def test_who_may_not_run_a_job_sees_what_it_is_and_why(live: Live, people: People, signed_in: SignedIn) -> None:
     page = signed_in(people.add(("extras.job", "view", None)))
-    expect(page.get_by_role("link", name="Greet")).to_be_visible()
+    expect(page.get_by_role("link", name="Greet", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Run Greet")).to_have_count(0)
     expect(page.get_by_role("button", name="Disable")).to_have_count(0)
-    page.get_by_role("link", name="Greet").click()
+    page.get_by_role("link", name="Greet", exact=True).click()
     page.get_by_role("link", name="Form").click()
     expect(page.get_by_label("Who")).to_have_value("world")
     expect(page.locator("#go")).to_be_disabled()

@@ -43,7 +43,7 @@ ACTIONS: Mapping[Action, str] = {
 }
 
 UNREADABLE = "It can no longer be read, so it grants nothing."
-OFF = "It is switched off, so it grants nothing."
+OFF = "It is disabled, so it grants nothing."
 DANGEROUS = "Whoever may write in Prefect can run any code on the workers."
 AS_OTHERS = "Whoever has it can act with the rights of other users, except superusers."
 GRANTING = frozenset({ObjectType.USER, ObjectType.TOKEN, ObjectType.PERMISSION})

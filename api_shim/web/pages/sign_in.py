@@ -66,7 +66,7 @@ async def entered(request: Request, wanted: str, key: str) -> Response:
         key: the key of the new session.
     """
     sessions: Sessions = request.app.state.sessions
-    await sessions.forget(session_cookie(request))
+    await sessions.sign_out(session_cookie(request))
     answer = RedirectResponse(wanted, 303)
     forget_cookie(request, answer, FORM_COOKIE, SIGN_IN)
     if is_secure(request):
@@ -78,7 +78,7 @@ async def entered(request: Request, wanted: str, key: str) -> Response:
 
 @router.post("/sign-out")
 async def sign_out(request: Request, here: Here, _form: Posted) -> Response:
-    await here.sessions.sign_out(here.session)
+    await here.sessions.sign_out(session_cookie(request))
     answer = RedirectResponse(SIGNED_OUT if here.session.provider else SIGN_IN, 303)
     forget_cookie(request, answer, COOKIE)
     return answer

@@ -180,7 +180,7 @@ def browser_zone(request: Request) -> str:
 
 def asked_by_script(request: Request) -> bool:
     """Say whether a script asks by itself, without somebody who has done something."""
-    return FOLLOWS in request.headers or wants_events(request)
+    return request.method == "GET" and (FOLLOWS in request.headers or wants_events(request))
 
 
 def wants_events(request: Request) -> bool:

@@ -114,7 +114,7 @@ tools_router = APIRouter(prefix="/api/extras/job-tools", tags=["jobs"])
 
 @tools_router.get("", **answers(list[schemas.JobTool]))
 async def tools(request: Request, actor: Caller, use: Use) -> Response:
-    """List the Jobs that agents are offered as tools of their own, of those that the caller may run now."""
+    """List the Jobs that agents are offered as tools of their own, of those that the caller may view and run now."""
     jobs = await use.job_tools.offered(actor)
     shapes = await Expander(use, root_of(request), actor).shapes(KIND, jobs)
     told = [{"job": shape, "variables": job.variables} for shape, job in zip(shapes, jobs, strict=True)]

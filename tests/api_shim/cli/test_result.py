@@ -116,7 +116,7 @@ def test_a_file_that_is_there_is_replaced_only_if_somebody_says_so(signoff: Run,
     server.bodies, server.body = [listed, "new", listed], "newer"
     words = ("result", "download", ID, "--to", str(tmp_path))
     (tmp_path / "a.txt").write_text("mine")
-    assert signoff(*words).refusal == f"{tmp_path}/a.txt is there already; --force replaces it."
+    assert signoff(*words).refusal == f"{tmp_path}/a.txt already exists; use --force to replace it."
     assert (tmp_path / "a.txt").read_text() == "mine"
     assert signoff(*words, "--force").status == 0
     assert (tmp_path / "a.txt").read_text() == '"newer"'

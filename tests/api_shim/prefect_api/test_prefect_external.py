@@ -293,8 +293,8 @@ def test_it_is_waited_for_until_it_answers() -> None:
     [
         (httpx.ConnectError("refused"), f"Prefect at {URL} has not answered within 0.05 seconds: is it running?"),
         (httpx.Response(401), "does not accept our credentials: set PREFECT_API_AUTH_STRING or PREFECT_API_KEY."),
-        (httpx.Response(404), f"At {URL} is no Prefect server: check PREFECT_API_URL."),
-        (httpx.Response(200, text="<html>"), f"At {URL} is no Prefect server: check PREFECT_API_URL."),
+        (httpx.Response(404), f"There is no Prefect server at {URL}: check PREFECT_API_URL."),
+        (httpx.Response(200, text="<html>"), f"There is no Prefect server at {URL}: check PREFECT_API_URL."),
         (httpx.Response(200, json="2.20.1"), "is version 2.20.1, and prefect-signoff works with"),
     ],
 )

@@ -1094,6 +1094,23 @@ def test_what_prefect_makes_for_a_schedule_that_has_just_been_disabled_is_remove
     assert made.id not in plant.engine.all_runs
 
 
+@pytest.mark.parametrize("disabled", [pytest.param(True, id="disabled"), pytest.param(False, id="fires again")])
+def test_a_firing_that_was_let_go_and_is_suspended_is_left_alone(plants: Plants, disabled: bool) -> None:
+    plant = plants.ready()
+    row = plant.recurring()
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    run = plant.engine.make_firing(plant.own_id(), NOW + HOUR)
+    plant.engine.set_state(run.id, "PENDING", "Pending")
+    plant.let_go(run)
+    plant.engine.set_state(run.id, "PAUSED", "Suspended")
+    plant.change(plant.only(ScheduledJob), enabled=not disabled, version=row.version + 1)
+    plant.tick(5, seconds=31)
+    plant.now = NOW + 2 * HOUR + timedelta(seconds=100)
+    plant.tick(5, seconds=31)
+    assert plant.engine.all_runs[run.id].state_name == "Suspended"
+
+
 def test_what_was_deleted_is_cleaned_up_only_there(plants: Plants) -> None:
     plant = with_both(plants)
     other = plant.recurring(name="other")

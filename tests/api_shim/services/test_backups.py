@@ -297,7 +297,7 @@ ESCAPES = ("../escaped", "/tmp/escaped-signoff", "prefect/../../escaped", "other
         pytest.param(lambda _: [entry(MANIFEST, b"[]")], "manifest of the backup cannot be read", id="no JSON object"),
         pytest.param(
             lambda old: [(each, data[:-1] + b"?" if each.name == "worker.key" else data) for each, data in old],
-            "worker.key in the backup is not as it was",
+            "worker.key in the backup has been altered",
             id="another content",
         ),
     ],

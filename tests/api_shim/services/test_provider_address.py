@@ -18,6 +18,7 @@ from api_shim.store import Store
 from approval_gate.model import Actor
 from tests.api_shim.services.test_provider_sign_in import ALICE, ISSUER, Door
 from tests.conftest import Clock
+from tests.factories import administering
 
 OWN, OTHER = "a@example.com", "alice@example.org"
 
@@ -95,3 +96,22 @@ def test_it_changes_as_it_does_at_the_provider(door: Door) -> None:
     assert targets(door) == [(OTHER, True)]
     acts = [(each.act, each.data["target"]) for each in door.told() if each.act.startswith("notification-target")]
     assert acts == [(EventType.TARGET_ADDED, OWN), (EventType.TARGET_REMOVED, OWN), (EventType.TARGET_ADDED, OTHER)]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [pytest.param({"mail": ""}, id="none"), pytest.param({"mail_is_verified": False}, id="none that is verified")],
+)
+def test_it_goes_when_the_provider_has_none_any_more_and_comes_again(door: Door, says: dict[str, Any]) -> None:
+    door.enters()
+    door.enters(replace(ALICE, **says))
+    assert targets(door) == []
+    door.enters()
+    assert targets(door) == [(OWN, True)]
+
+
+def test_it_goes_with_the_link(door: Door) -> None:
+    door.enters()
+    administering(door.store).unlink("alice", door.clock())
+    assert targets(door) == []
+    assert [each.data["target"] for each in door.told() if each.act is EventType.TARGET_REMOVED] == [OWN]

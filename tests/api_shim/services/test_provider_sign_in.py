@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -29,7 +29,14 @@ ISSUER = "https://login.example.com"
 BACK = "https://signoff.example/signoff/sign-in/callback"
 HERE = "192.0.2.1"
 ATTEMPT = Attempt(state="s", nonce="n", verifier="v")
-ALICE = Vouched(subject="248", username="alice", name="Alice", mail="a@example.com", refresh_token="secret refresh")
+ALICE = Vouched(
+    subject="248",
+    username="alice",
+    name="Alice",
+    mail="a@example.com",
+    mail_is_verified=True,
+    refresh_token="secret refresh",
+)
 
 
 @dataclass
@@ -207,7 +214,7 @@ def test_groups_follow_what_the_provider_says(
     for name in before:
         door.identity.set_member(name, "alice", door.clock.now, member=True)
     known = len(door.told())
-    door.enters(Vouched(subject="248", groups=frozenset(said)), groups=MAPPED)
+    door.enters(replace(ALICE, groups=frozenset(said)), groups=MAPPED)
     assert door.groups() == after
     acts = [(each.act, each.actor) for each in door.told()[known:]]
     changed = [("user.changed", f"provider: {ISSUER}")] if after != set(before) else []

@@ -20,7 +20,7 @@ from api_shim.parsing.schedule_change import OVER
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.services.approval_state import return_stale
-from api_shim.services.schedule_changes import HOW, OWNERLESS
+from api_shim.services.schedule_changes import HOW, OWNERLESS, SUSPENDED
 from api_shim.services.schedules import SENSITIVE
 from approval_gate import ownership, policy
 from approval_gate.admission import NOT_OWED, OUTDATED, Answer, Finish, Go, Misfire, Refuse, Wait
@@ -1309,6 +1309,16 @@ def test_what_it_had_missed_is_not_made_up_for_when_it_runs_once(plants: Plants)
     assert told == {(Status.REVOKED, NOT_OWED)}
     the_hour_comes(plant)
     assert [each.nominal_time for each in executed(plant)] == [TONIGHT]
+
+
+def test_what_recurs_does_not_run_once_while_a_run_of_it_is_suspended(plants: Plants) -> None:
+    plant = ready(plants)
+    row = asked(plant, HOURLY)
+    plant.now = NOW + HOUR
+    plant.tick()
+    plant.let_go(plant.engine.make_firing(plant.own_id(), plant.now))
+    plant.change(plant.only(JobResult), suspended=True)
+    assert refused(plant, plant.actor, row, **ONE_NIGHT) == (Conflict, SUSPENDED)
 
 
 def test_what_has_run_or_has_become_sensitive_does_not_recur(plants: Plants) -> None:

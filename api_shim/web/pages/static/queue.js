@@ -16,7 +16,8 @@
     const list = document.getElementById("requests");
     if (!list) return;
     const answer = await fetch(location.href, { headers: { Accept: "text/html", ...FOLLOWS } });
-    if (!answer.ok || answer.redirected) return;
+    if (answer.redirected) return;
+    if (!answer.ok) throw new Error(answer.statusText);
     const whole = new DOMParser().parseFromString(await answer.text(), "text/html");
     const anew = whole.getElementById("requests");
     if (!anew) return;

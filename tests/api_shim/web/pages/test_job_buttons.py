@@ -181,7 +181,7 @@ def test_a_button_that_asks_requests_nothing_before_it_is_confirmed(pages: Pages
     made = pages.button(confirmation=True, button_class="danger")
     asks = pages.presses(made.id, "extras.jobresult")
     assert asks.status_code == 200
-    assert "This requests the Job Inspect." in asks.text
+    assert "This requests a run of Inspect." in asks.text
     assert f'href="{pages.pages["extras.jobresult"][1]}"' in asks.text
     assert '<button class="bad">' in asks.text
     assert pages.requested() == []

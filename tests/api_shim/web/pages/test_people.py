@@ -75,7 +75,7 @@ def test_what_is_theirs_is_told_as_far_as_the_reader_may_view_it(visitors: Visit
     visitors.person("carol", USERS, ("extras.scheduledjob", "view", {"name": "nightly"}))
     told = {who: text_in(visitors.sees(ALICE, who)) for who in ("admin", "bob", "carol")}
     assert "2 in all 1 failing 1 disabled" in told["admin"]
-    assert "Newest results Sweep failed" in told["admin"]
+    assert "Latest results Sweep failed" in told["admin"]
     assert "Approval Queue 0 waiting for you Results" in told["admin"], "around it is what is around every page"
     assert "Scheduled jobs 1 in all 0 failing" in told["carol"]
     assert "in all" not in told["bob"]

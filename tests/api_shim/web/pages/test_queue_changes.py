@@ -104,7 +104,7 @@ def test_who_listens_is_told_now_and_with_each_change(desk: Desk) -> None:
 def test_a_stream_ends_with_its_session_and_says_so(desk: Desk) -> None:
     async def listens(listener: Listener) -> None:
         await listener.next()
-        await desk.origin.sessions.sign_out(desk.signed_in["bob"][1])
+        await desk.origin.sessions.sign_out(desk.signed_in["bob"][0])
         await desk.origin.watch.tick()
         assert await listener.next() == OVER
 
