@@ -130,7 +130,8 @@ def change(
 ) -> None:
     """Change the schedule, inputs, queue or name of a scheduled job. It may need approval again.
 
-    With --cron or --every it repeats, even if it was to run once. With --once it runs once, at --at, and no longer repeats.
+    With --cron or --every it repeats, even if it was to run once. With --once it runs once, at --at, and no longer
+    repeats.
 
     Example: signoff schedule change nightly --cron "0 3 * * *" -d keep=14
     """

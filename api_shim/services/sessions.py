@@ -202,8 +202,7 @@ class Sessions:
         # Whoever else uses a session shows at once.
         is_elsewhere = any(getattr(visitor.session, name) != value for name, value in to.items())
         if is_elsewhere or now - visitor.session.seen > SEEN_EVERY:
-            to |= {"seen": now}
-            await self._store.write(lambda tx: tx.change(visitor.session, **to))
+            await self._store.write(lambda tx: tx.change(visitor.session, seen=now, **to))
         return visitor
 
     async def look_up(self, key: str, *, renew: bool = True) -> Visitor:

@@ -115,7 +115,7 @@ def test_people_sign_in_elsewhere_and_their_command_line_by_their_browser(
     assert command.stderr is not None
     [address] = [line.strip() for line in (command.stderr.readline() for _ in range(2)) if "/sign-in/" in line]
     page.goto(address)
-    expect(page.get_by_role("main")).to_contain_text("is to act as carol")
+    expect(page.get_by_role("main")).to_contain_text("will act as carol")
     if scripts:
         check_accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

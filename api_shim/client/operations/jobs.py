@@ -81,7 +81,7 @@ def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
 
 
 def job_tools() -> Operation[list[schemas.JobTool]]:
-    """Return the Jobs that agents are offered as tools of their own, with their variables, if you may view and run them.
+    """Return the Jobs that agents are offered as tools of their own, with their variables, if you may run them.
 
     Contract 3.
 
