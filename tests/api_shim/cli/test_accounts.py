@@ -68,7 +68,7 @@ def test_a_user_is_linked_with_somebody_at_the_identity_provider(
     assert "SIGNOFF_OIDC_ISSUER" in signoff("user", "link", "alice", "248").refusal
     monkeypatch.setenv("SIGNOFF_OIDC_ISSUER", ISSUER)
     monkeypatch.setenv("SIGNOFF_OIDC_CLIENT_ID", "signoff")
-    assert signoff("user", "link", "alice", "248").out == f"Whom {ISSUER} calls 248 signs in as alice.\n"
+    assert signoff("user", "link", "alice", "248").out == f"Whoever {ISSUER} calls 248 now signs in as alice.\n"
     for name, subject in (("bob", "248"), ("alice", "249")):
         assert "already linked" in signoff("user", "link", name, subject).refusal
     assert "no user named" in signoff("user", "link", "nobody", "250").refusal

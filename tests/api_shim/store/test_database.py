@@ -50,7 +50,7 @@ from tests.factories import NOW, make_job, make_result, make_scheduled, make_use
 pytestmark = pytest.mark.each_database
 
 NEWER = frozenset(
-    {"approval_off", "module_digest", "job_variables", "overlap", "is_job_button_receiver", "dryrun_is_safe"}
+    {"approval_off", "tags", "module_digest", "job_variables", "overlap", "is_job_button_receiver", "dryrun_is_safe"}
 )
 """The fields of Jobs that the first versions had not."""
 
