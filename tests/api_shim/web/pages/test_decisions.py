@@ -91,7 +91,7 @@ def test_each_is_shown_with_who_asks_why_and_what_would_go_wrong(desk: Several) 
     assert [each for each in told if each not in odd or each in plain] == []
     for each in (odd, plain):
         assert "Counts &lt;things&gt;." in each
-    assert "alice, from a run</dd>" in plain
+    assert "alice</a>, from a run</dd>" in plain
 
 
 def test_all_are_approved_with_one_comment(desk: Several) -> None:

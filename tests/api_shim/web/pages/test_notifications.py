@@ -102,8 +102,8 @@ def test_an_hour_is_one_of_the_zone_that_the_page_is_read_in(visitors: Visitors)
         return next(line for line in visitors.sees(PLACE, who).text.splitlines() if 'id="hour-help"' in line)
 
     assert "In UTC, which will be" in visitors.sees(PLACE, "alice").text
-    assert "In Asia/Tokyo, as" in chosen("alice", "Asia/Tokyo")
-    assert "In Asia/Tokyo, as" in chosen("alice", "Europe/Berlin"), "who has chosen one keeps it"
+    assert "In Asia/Tokyo, the time zone of" in chosen("alice", "Asia/Tokyo")
+    assert "In Asia/Tokyo, the time zone of" in chosen("alice", "Europe/Berlin"), "who has chosen one keeps it"
     assert "In UTC, which will be" in chosen("bob", "Europe/Atlantis")
 
 
