@@ -56,6 +56,7 @@ class Roles:
         port: where the server listens.
         shared: what their environments have in common.
         redis: what is between them; None where there is none.
+        jobs: the folder of their Jobs.
         processes: by their names.
         keys: those of people.
         credentials: what the worker finds in its environment.
@@ -65,6 +66,7 @@ class Roles:
     port: int
     shared: dict[str, str]
     redis: Redis | None
+    jobs: Path = JOBS
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     credentials: dict[str, str] = field(default_factory=dict)
@@ -74,13 +76,17 @@ class Roles:
         env = environment(**env, SIGNOFF_HOME=str(self.folder / name))
         command = [sys.executable, "-m", "api_shim.cli", *words]
         with self.log(name).open("wb") as out:
-            self.processes[name] = subprocess.Popen(command, cwd=JOBS, env=env, stdout=out, stderr=subprocess.STDOUT)
+            self.processes[name] = subprocess.Popen(
+                command, cwd=self.jobs, env=env, stdout=out, stderr=subprocess.STDOUT
+            )
 
     def by_hand(self, *words: str, **env: str) -> str:
         """Let Python do something on the databases, in a home of its own, and return what it prints."""
         env = environment(**self.shared, **env, SIGNOFF_HOME=str(self.folder / "hand"))
         env["SIGNOFF_ORIGIN"] = f"http://127.0.0.1:{self.port}"
-        done = subprocess.run([sys.executable, *words], cwd=JOBS, env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, *words], cwd=self.jobs, env=env, capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     def of_a_worker(self, **env: str) -> dict[str, str]:
@@ -201,7 +207,7 @@ def installed_redis(folder: Path) -> Redis | None:
 
 @contextmanager
 def running(
-    postgresql: PostgreSQL, folder: Path, services: Sequence[str], *options: str, **env: str
+    postgresql: PostgreSQL, folder: Path, services: Sequence[str], *options: str, jobs: Path = JOBS, **env: str
 ) -> Iterator[Roles]:
     """Have all processes at work for a while; the databases are empty before.
 
@@ -210,6 +216,7 @@ def running(
         folder: of all homes and logs.
         services: the names of those services that run.
         options: those of the worker.
+        jobs: the folder of their Jobs.
         env: more of the environment of each.
     """
     (folder / "audit.key").write_text("ab" * 32)
@@ -228,7 +235,7 @@ def running(
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": prefects.replace("+psycopg", "+asyncpg"),
             **(redis.settings if redis is not None else {}),
         }
-        made = Roles(folder, free_port(), shared, redis)
+        made = Roles(folder, free_port(), shared, redis, jobs)
         stack.callback(lambda: [process.kill() for process in made.processes.values()])
         made.start("server", "server", "--port", str(made.port), **shared, **env)
         for name in services:

@@ -27,7 +27,7 @@ from tests.acceptance import asking
 from tests.benchmarks.kills import Shape, Trial, judge, keep_asking, runs
 from tests.benchmarks.servers import live
 from tests.databases import PostgreSQL
-from tests.live import ROOT, free_port
+from tests.live import JOBS, ROOT, free_port
 from tests.postgresql import postgresql_cluster
 from tests.roles import Roles, running
 
@@ -122,7 +122,9 @@ def main(commit: str) -> None:
         postgresql_cluster(lasts=True) as url,
     ):
         old, postgresql = {"PYTHONPATH": str(before)}, PostgreSQL(url)
-        with running(postgresql, Path(folder), ["services", "more services"], **old) as roles:
+        # Those of now may ask for what only this version knows.
+        jobs = before / JOBS.relative_to(ROOT)
+        with running(postgresql, Path(folder), ["services", "more services"], jobs=jobs, **old) as roles:
             ports["server"] = roles.port
             roles.start("second server", "server", "--port", str(ports["second server"]), **roles.shared, **old)
             roles.runs("second server", "signoff is running")
