@@ -198,11 +198,9 @@ class Sessions:
             Unavailable: it has to be renewed at an identity provider, which does not answer.
         """
         now, visitor = self._clock(), await self.look_up(key)
-        to = used(address, browser)
-        # Whoever else uses a session shows at once.
-        is_elsewhere = any(getattr(visitor.session, name) != value for name, value in to.items())
-        if is_elsewhere or now - visitor.session.seen > SEEN_EVERY:
-            await self._store.write(lambda tx: tx.change(visitor.session, seen=now, **to))
+        if now - visitor.session.seen > SEEN_EVERY:
+            to = {"seen": now, **used(address, browser)}
+            await self._store.write(lambda tx: tx.change(visitor.session, **to))
         return visitor
 
     async def look_up(self, key: str, *, renew: bool = True) -> Visitor:
