@@ -17,7 +17,7 @@ Contract 2, 5 and 7.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -167,18 +167,19 @@ def asked_of(tx: Transaction, actor: Actor, kind: ObjectType, listing: Listing) 
         Invalid: it is asked for by a related object that there is not.
     """
     written = as_written(tx, listing)
+    jobs = tx.all(Job) if any(map(_of_jobs, written.where)) else []
     faults: dict[str, list[str]] = {}
     for condition in written.where:
         for test in condition.tests:
             if isinstance(test, Lookup) and test.op is Op.IN and _field(test) in {*RELATED, *OF_JOBS}:
-                unknown = next(_unknown(tx, actor, kind, test), None)
+                unknown = next(_unknown(tx, actor, kind, test, jobs), None)
                 faults |= {} if unknown is None else {condition.parameter: [no_choice(unknown)]}
     if faults:
         raise Invalid(faults)
-    return replace(written, where=tuple(_by_jobs(tx, condition) for condition in written.where))
+    return replace(written, where=tuple(_by_jobs(jobs, condition) for condition in written.where))
 
 
-def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup) -> Iterator[object]:
+def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup, jobs: Sequence[Job]) -> Iterator[object]:
     """Yield what names no related object that the actor may view, or that something in the list is related to."""
     related, by = RELATED.get(_field(asked)), asked.path.partition("__")[2] or "id"
     listing = Listing(where=(Condition(tests=(replace(asked, path=by),)),), limit=len(asked.value))
@@ -186,7 +187,7 @@ def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup) -> 
     for value in asked.value:
         if value in viewed:
             continue
-        with_it = _by_jobs(tx, Condition(tests=(replace(asked, value=(value,)),)))
+        with_it = _by_jobs(jobs, Condition(tests=(replace(asked, value=(value,)),)))
         if not tx.page(kind, actor, Listing(where=(with_it,), limit=1)).rows:
             yield value
 
@@ -195,12 +196,17 @@ def _field(asked: Lookup) -> str:
     return asked.path.partition("__")[0]
 
 
-def _by_jobs(tx: Transaction, condition: Condition) -> Condition:
+def _of_jobs(condition: Condition) -> list[Lookup]:
+    """Return what a condition asks of the queues or tags of Jobs."""
+    return [test for test in condition.tests if isinstance(test, Lookup) and _field(test) in OF_JOBS]
+
+
+def _by_jobs(jobs: Iterable[Job], condition: Condition) -> Condition:
     """Return a condition about the queues or tags of Jobs as one about the Jobs that have them; any other as it is."""
-    asked = [test for test in condition.tests if isinstance(test, Lookup) and _field(test) in OF_JOBS]
+    asked = _of_jobs(condition)
     if not asked:
         return condition
-    have = [job.id for job in tx.all(Job) if any(OF_JOBS[_field(test)](job) & {*test.value} for test in asked)]
+    have = [job.id for job in jobs if any(OF_JOBS[_field(test)](job) & {*test.value} for test in asked)]
     return replace(condition, tests=(Lookup(path="id", op=Op.IN, value=tuple(have)),))
 
 

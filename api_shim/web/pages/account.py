@@ -16,7 +16,6 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from api_shim.domain.accounts import Token
-from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count
 from api_shim.parsing.run_request import read_time
 from api_shim.services.accounts import tokens_from
@@ -24,9 +23,10 @@ from api_shim.services.own_account import OwnAccount
 from api_shim.store import Listing
 from api_shim.web.credentials import address_of
 from api_shim.web.errors import headers_of, status_of
+from api_shim.web.pages.lists import tested
 from api_shim.web.pages.run_form import faults_in
 from api_shim.web.pages.visit import SIGN_IN, Here, Posted, Visit, text_of
-from approval_gate.constraints import Lookup, Op
+from approval_gate.constraints import Op
 from approval_gate.errors import GateError, Invalid, NotFound, sentences
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
@@ -168,7 +168,7 @@ async def _page(
     if isinstance(error, NotFound):
         raise error
     offset = read_count(here.request.query_params.get("offset", ""))
-    mine = Condition(tests=(Lookup(path="user", op=Op.EXACT, value=here.actor.id),))
+    mine = tested("user", Op.EXACT, here.actor.id)
     listing = Listing(where=(mine,), sort=("-created",), limit=here.page_size, offset=offset)
     answer = await here.show(
         "account.html",

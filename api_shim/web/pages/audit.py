@@ -20,7 +20,7 @@ from api_shim.parsing.fields import read_count, read_id
 from api_shim.services.audit_trail import Verified
 from api_shim.web.downloads import disposition
 from api_shim.web.pages.administration import section_router, show, told
-from api_shim.web.pages.lists import asked_in, day_begins
+from api_shim.web.pages.lists import asked_in, day_begins, tested
 from api_shim.web.pages.sections import AUDIT
 from api_shim.web.pages.visit import Here
 from approval_gate.constraints import Lookup, Op
@@ -85,9 +85,9 @@ def _conditions(asked: Mapping[str, str], zone: str) -> list[Condition]:
     """Return what the events must fulfil; what cannot be read asks for nothing."""
     found = []
     if "actor" in asked:
-        found.append(Condition(tests=(Lookup(path="actor", op=Op.ICONTAINS, value=asked["actor"]),)))
+        found.append(tested("actor", Op.ICONTAINS, asked["actor"]))
     if asked.get("act") in {*EventType}:
-        found.append(Condition(tests=(Lookup(path="act", op=Op.EXACT, value=asked["act"]),)))
+        found.append(tested("act", Op.EXACT, asked["act"]))
     if "object" in asked:
         named = Lookup(path="name", op=Op.ICONTAINS, value=asked["object"])
         known = read_id(asked["object"])
@@ -95,5 +95,5 @@ def _conditions(asked: Mapping[str, str], zone: str) -> list[Condition]:
         found.append(Condition(tests=(named, *ids)))
     for name, op, days in (("since", Op.GTE, 0), ("until", Op.LT, 1)):
         if (day := day_begins(asked.get(name, ""), ZoneInfo(zone), days)) is not None:
-            found.append(Condition(tests=(Lookup(path="at", op=op, value=day),)))
+            found.append(tested("at", op, day))
     return found

@@ -17,8 +17,8 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 
 from api_shim.domain.calendar_spans import Fired, Span, Went, first_day, midnight
-from api_shim.domain.model import ScheduledJob
-from api_shim.domain.status_words import ScheduleStatus
+from api_shim.domain.model import ScheduledJob, Status
+from api_shim.domain.status_words import ScheduleStatus, word_of
 from api_shim.services.schedule_views import Calendar, Lane
 from api_shim.web.pages.reader import abbreviation, local, reader
 
@@ -174,14 +174,19 @@ def _row(place: int, lane: Lane, calendar: Calendar, span: Span) -> Row:
 
 KINDS = {ScheduleStatus.FIRES: "fires", ScheduleStatus.WAITS: "waits"}
 WENT: Mapping[Went, tuple[str, str]] = {
-    Went.FAILED: ("failed", "failed"),
+    Went.FAILED: ("failed", word_of(Status.FAILURE)),
     Went.SKIPPED: ("skipped", "did not run"),
-    Went.CANCELLED: ("skipped", "cancelled"),
+    Went.CANCELLED: ("skipped", word_of(Status.REVOKED)),
     Went.UNDER_WAY: ("running", "under way"),
-    Went.SUCCEEDED: ("done", "succeeded"),
+    Went.SUCCEEDED: ("done", word_of(Status.SUCCESS)),
 }
 """How a firing that is past is drawn and told; the worst first."""
-LABELS = {"done": "succeeded", "failed": "failed", "running": "under way", "skipped": "did not run, or was cancelled"}
+LABELS = {
+    "done": WENT[Went.SUCCEEDED][1],
+    "failed": WENT[Went.FAILED][1],
+    "running": WENT[Went.UNDER_WAY][1],
+    "skipped": "did not run, or was cancelled",
+}
 """What the legend says of what is past."""
 
 

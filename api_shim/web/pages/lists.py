@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,6 +25,17 @@ def asked_in(query: QueryParams, names: Iterable[str]) -> dict[str, str]:
     return {name: text for name in names if (text := query.get(name, "").replace("\0", "").strip())}
 
 
+def tested(path: str, op: Op, value: Any) -> Condition:
+    """Return the condition that one field passes a test.
+
+    Args:
+        path: the path of the field.
+        op: the test.
+        value: what it is compared with; the values that there may be for ``Op.IN``.
+    """
+    return Condition(tests=(Lookup(path=path, op=op, value=value),))
+
+
 def by_name(path: str, text: str) -> Condition:
     """Return the condition that a name has a text in it, in upper or lower case; or is it, if it is in double quotes.
 
@@ -32,8 +44,7 @@ def by_name(path: str, text: str) -> Condition:
         text: the text.
     """
     exact = text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else ""
-    op, value = (Op.IN, (exact,)) if exact else (Op.ICONTAINS, text)
-    return Condition(tests=(Lookup(path=path, op=op, value=value),))
+    return tested(path, Op.IN, (exact,)) if exact else tested(path, Op.ICONTAINS, text)
 
 
 def day_begins(text: str, zone: ZoneInfo, days: int = 0) -> datetime | None:

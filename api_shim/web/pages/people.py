@@ -13,11 +13,11 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api_shim.domain.query import Condition
 from api_shim.store import Listing, Page
+from api_shim.web.pages.lists import tested
 from api_shim.web.pages.schedule_filters import conditions_of
 from api_shim.web.pages.visit import Here, Visit
-from approval_gate.constraints import Lookup, Op
+from approval_gate.constraints import Op
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, ObjectType
 
@@ -47,7 +47,7 @@ async def _scheduled(here: Visit, user_id: UUID) -> dict[str, int] | None:
     """Return how many scheduled jobs somebody owns in each view of the list; None if the visitor may see none."""
     if not here.actor.may(Action.VIEW, ObjectType.SCHEDULED_JOB):
         return None
-    theirs = Listing(where=(_is("user", user_id),), limit=1)
+    theirs = Listing(where=(tested("user", Op.EXACT, user_id),), limit=1)
     return dict(await here.use.schedule_views.counts(here.actor, theirs, conditions_of(here.actor)))
 
 
@@ -55,9 +55,5 @@ async def _newest(here: Visit, kind: ObjectType, user_id: UUID, sort: str, **fie
     """Return the newest of what somebody has requested or run; None if the visitor may see nothing of that type."""
     if not here.actor.may(Action.VIEW, kind):
         return None
-    where = (_is("user", user_id), *(_is(name, value) for name, value in fields.items()))
+    where = (tested("user", Op.EXACT, user_id), *(tested(name, Op.EXACT, value) for name, value in fields.items()))
     return await here.use.queries.page(here.actor, kind, Listing(where=where, sort=(sort,), limit=RECENT))
-
-
-def _is(path: str, value: Any) -> Condition:
-    return Condition(tests=(Lookup(path=path, op=Op.EXACT, value=value),))

@@ -15,9 +15,9 @@ from starlette.datastructures import QueryParams
 from api_shim.domain.query import FAILING, Condition
 from api_shim.parsing.fields import read_id
 from api_shim.store import Listing
-from api_shim.web.pages.lists import asked_in, by_name
+from api_shim.web.pages.lists import asked_in, by_name, tested
 from api_shim.web.pages.visit import Visit
-from approval_gate.constraints import Lookup, Op
+from approval_gate.constraints import Op
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 
@@ -62,17 +62,13 @@ def conditions_of(actor: Actor) -> dict[str, tuple[Condition, ...]]:
         "waiting": (_exactly("enabled", True), _exactly("approval_state", ApprovalState.PENDING)),
         "failing": (_exactly(FAILING, True),),
         "disabled": (_exactly("enabled", False),),
-        "ownerless": (_tested("user", Op.ISNULL, True),),
+        "ownerless": (tested("user", Op.ISNULL, True),),
     }
 
 
 def _exactly(path: str, value: Any) -> Condition:
     # As one of one value: so ids and words are compared, too.
-    return _tested(path, Op.EXACT, value) if isinstance(value, bool) else _tested(path, Op.IN, (value,))
-
-
-def _tested(path: str, op: Op, value: Any) -> Condition:
-    return Condition(tests=(Lookup(path=path, op=op, value=value),))
+    return tested(path, Op.EXACT, value) if isinstance(value, bool) else tested(path, Op.IN, (value,))
 
 
 async def filters(here: Visit, asked: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from starlette.responses import Response
 
 from api_shim.domain.files import file_variables
 from api_shim.domain.model import JobResult, ScheduledJob
-from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import time_zones
 from api_shim.domain.status_words import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
@@ -26,6 +25,7 @@ from api_shim.store import Listing
 from api_shim.web.errors import status_of
 from api_shim.web.pages import edit_form, labels
 from api_shim.web.pages.button_groups import buttons_on
+from api_shim.web.pages.lists import tested
 from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run import LABELS
 from api_shim.web.pages.run_form import (
@@ -41,7 +41,7 @@ from api_shim.web.pages.run_form import (
 )
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
-from approval_gate.constraints import Lookup, Op
+from approval_gate.constraints import Op
 from approval_gate.errors import Forbidden, GateError, NotFound, Outdated, sentences
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, ObjectType
@@ -165,7 +165,7 @@ async def _page(here: Visit, scheduled_id: UUID, error: GateError | None = None,
 
 async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
     """Return the newest results that the visitor may view; None if they may not view job results at all."""
-    of_it = Condition(tests=(Lookup(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
+    of_it = tested("scheduled_job", Op.IN, (scheduled_id,))
     try:
         page = await here.use.queries.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
     except Forbidden:

@@ -16,7 +16,6 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from api_shim.domain.accounts import Group, Token
-from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_id
 from api_shim.services.account_views import Seen
 from api_shim.services.given_approvals import told as told_approvals
@@ -34,12 +33,12 @@ from api_shim.web.pages.administration import (
     show,
     with_shown,
 )
-from api_shim.web.pages.lists import versions_in
+from api_shim.web.pages.lists import tested, versions_in
 from api_shim.web.pages.permission_text import granted
 from api_shim.web.pages.run_form import Typed, first, typed_in
 from api_shim.web.pages.sections import USERS
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
-from approval_gate.constraints import Lookup, Op
+from approval_gate.constraints import Op
 from approval_gate.errors import GateError
 from approval_gate.model import Action, ObjectType
 from approval_gate.policy import missing
@@ -183,7 +182,7 @@ async def _list(here: Visit, error: GateError | None = None, form: FormData | No
     query = here.request.query_params
     state = STATES.get(query.get("state", ""))
     tests = state[1].items() if state else ()
-    where = tuple(Condition(tests=(Lookup(path=path, op=Op.EXACT, value=value),)) for path, value in tests)
+    where = tuple(tested(path, Op.EXACT, value) for path, value in tests)
     listing = asked_page(here, where=where)
     asked = {"q": listing.search, "state": query.get("state", "") if state else ""}
     return await show(
@@ -232,7 +231,7 @@ async def _page(
 
 async def _tokens(here: Visit, user_id: UUID) -> list[Token]:
     """Return the newest tokens of a user that the visitor may view."""
-    theirs = Condition(tests=(Lookup(path="user", op=Op.EXACT, value=user_id),))
+    theirs = tested("user", Op.EXACT, user_id)
     listing = Listing(where=(theirs,), sort=("-created",), limit=MOST_TOKENS)
     return (await here.use.queries.page(here.actor, TOKEN, listing)).rows
 
